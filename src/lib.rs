@@ -1,1 +1,3 @@
-
+//! natter
+pub mod domain;
+pub mod store;

@@ -1,0 +1,1 @@
+//! The embedded adapter: SQLite in a file of this node.
