@@ -1,1 +1,3 @@
+//! The `natter` command.
+
 fn main() {}

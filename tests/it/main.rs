@@ -1,1 +1,4 @@
-fn main() {}
+//! Everything that needs more than one module, in one binary.
+#![allow(clippy::unwrap_used, reason = "clippy's own exception does not reach helper functions")]
+
+mod config;

@@ -1,0 +1,322 @@
+//! Secrets: kept out of every log line, and refused when they could be guessed.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The file in the data folder that holds the generated secret.
+const FILE: &str = "secret.key";
+
+/// Text that must not be shown. It has no `Display`, and its `Debug` hides it.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The fewest bytes that a signing secret may have: the length of a SHA-256 key.
+    pub const MIN_BYTES: usize = 32;
+
+    /// Wraps `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Checks that nobody can guess this as the secret that tokens are signed with.
+    ///
+    /// Whoever knows it can be anybody, administrators included. So a short one, one that
+    /// repeats itself, and one made of the words that examples use are all refused.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, as the end of a sentence, without the secret.
+    pub(super) fn check_strength(&self) -> Result<(), String> {
+        let bytes = self.0.as_bytes();
+        if bytes.len() < Self::MIN_BYTES {
+            return Err(format!("has {} bytes and needs {}", bytes.len(), Self::MIN_BYTES));
+        }
+        if is_monotonous(bytes) {
+            return Err("repeats itself: make one with `openssl rand -hex 32`".to_owned());
+        }
+        if is_known(&self.0) {
+            return Err("is a known example: make one with `openssl rand -hex 32`".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+/// Few different bytes, a repeated shorter unit, or mostly runs such as `abcdef` and `9876`.
+fn is_monotonous(bytes: &[u8]) -> bool {
+    let mut seen = [false; 256];
+    for byte in bytes {
+        seen[usize::from(*byte)] = true;
+    }
+    let distinct = seen.into_iter().filter(|seen| *seen).count();
+    let repeats = (1..=bytes.len() / 2).any(|unit| bytes[unit..] == bytes[..bytes.len() - unit]);
+    let in_runs = bytes.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) <= 1).count();
+    distinct < 8 || repeats || in_runs * 4 > bytes.len() * 3
+}
+
+/// Keys that were printed in documentation and found again in production.
+const PUBLISHED: [&str; 4] = [
+    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", // FastAPI's tutorial
+    "d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+    "404e635266556a586e3272357538782f413f4428472b4b6250645367566b5970", // Spring's JWT tutorials
+    "thebestsecretkeyintheworldthatnobodycouldeverguess",
+];
+
+/// What placeholder secrets are made of, once case and punctuation are gone.
+const WORDS: [&str; 80] = [
+    "a",
+    "access",
+    "admin",
+    "an",
+    "and",
+    "any",
+    "api",
+    "app",
+    "at",
+    "auth",
+    "base64",
+    "be",
+    "bit",
+    "bits",
+    "byte",
+    "bytes",
+    "change",
+    "changed",
+    "changeit",
+    "chat",
+    "default",
+    "demo",
+    "dev",
+    "development",
+    "do",
+    "example",
+    "flask",
+    "for",
+    "generate",
+    "here",
+    "hmac",
+    "hs256",
+    "in",
+    "insecure",
+    "is",
+    "it",
+    "jwt",
+    "key",
+    "keyboardcat",
+    "least",
+    "long",
+    "longer",
+    "me",
+    "more",
+    "must",
+    "my",
+    "natter",
+    "not",
+    "only",
+    "or",
+    "pass",
+    "passphrase",
+    "password",
+    "passwd",
+    "please",
+    "prod",
+    "production",
+    "random",
+    "replace",
+    "secret",
+    "secrets",
+    "secure",
+    "server",
+    "session",
+    "should",
+    "sign",
+    "signing",
+    "some",
+    "string",
+    "strong",
+    "super",
+    "test",
+    "than",
+    "the",
+    "this",
+    "to",
+    "token",
+    "use",
+    "very",
+    "your",
+];
+
+/// Whether `secret` was published, or is nothing but the words and numbers of a placeholder.
+fn is_known(secret: &str) -> bool {
+    let lower = secret.to_ascii_lowercase();
+    if lower.starts_with("django-insecure-") {
+        return true;
+    }
+    let letters: String = lower.chars().filter(char::is_ascii_alphanumeric).collect();
+    PUBLISHED.contains(&letters.as_str()) || is_made_of_words(letters.as_bytes())
+}
+
+/// Whether words and single digits put together make all of `text`.
+///
+/// More than half of it must be words: 40 random decimal digits are long enough to be good.
+fn is_made_of_words(text: &[u8]) -> bool {
+    let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let mut reachable = vec![false; text.len() + 1];
+    reachable[0] = true;
+    for start in 0..text.len() {
+        if !reachable[start] {
+            continue;
+        }
+        if text[start].is_ascii_digit() {
+            reachable[start + 1] = true;
+        }
+        for word in WORDS.iter().filter(|word| text[start..].starts_with(word.as_bytes())) {
+            reachable[start + word.len()] = true;
+        }
+    }
+    reachable[text.len()] && digits * 2 < text.len().max(1)
+}
+
+/// Reads the secret of an embedded node, and makes it first if there is none.
+///
+/// The file appears whole or not at all, so two processes that start at once use the same one.
+pub(super) fn load_or_create(data_dir: &Path) -> Result<Secret, String> {
+    let file = data_dir.join(FILE);
+    let shown = file.display();
+    match fs::read_to_string(&file) {
+        Ok(text) => return checked(&text).map_err(|why| format!("the secret in {shown} {why}")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(format!("cannot read {shown}: {error}")),
+    }
+    create(data_dir, &file).map_err(|error| format!("cannot make {shown}: {error}"))?;
+    let text =
+        fs::read_to_string(&file).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    checked(&text).map_err(|why| format!("the secret in {shown} {why}"))
+}
+
+/// Reads a secret file as Docker and Kubernetes mount it; a line end behind it does not count.
+pub(super) fn read(file: &Path) -> Result<Secret, String> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    Ok(Secret::new(without_line_end(&text)))
+}
+
+fn checked(text: &str) -> Result<Secret, String> {
+    let secret = Secret::new(without_line_end(text));
+    secret.check_strength().map(|()| secret)
+}
+
+fn without_line_end(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
+}
+
+fn create(data_dir: &Path, file: &Path) -> io::Result<()> {
+    // The folder holds password hashes and messages too: nobody else on the machine reads it.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
+    let own = data_dir.join(format!("{FILE}.{}.{:08x}", std::process::id(), rand::random::<u32>()));
+    let bytes: [u8; 32] = rand::random();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut new = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&own)?;
+    let linked = writeln!(new, "{hex}").and_then(|()| new.sync_all()).and_then(|()| {
+        match fs::hard_link(&own, file) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()), // Theirs is used.
+            other => other,
+        }
+    });
+    fs::remove_file(&own)?;
+    linked?;
+    fs::File::open(data_dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_that_could_be_guessed_is_refused() {
+        for weak in [
+            "",
+            "secret",
+            "short-but-Random-8fj39",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "0123456789abcdef0123456789abcdef",
+            "abcdefghijklmnopqrstuvwxyz0123456789",
+            "changemechangemechangemechangeme",
+            "changeme-changeme-changeme-changeme",
+            "please-change-this-secret-key-in-production",
+            "your-256-bit-secret-your-256-bit-secret!",
+            "a-string-secret-at-least-256-bits-long",
+            "Super_Secret_JWT_Signing_Key_123456",
+            "this is a very long default password",
+            "passwordpasswordpasswordpassword1",
+            "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+            "django-insecure-x7#k29fj!sdf82nvlq0s9d8f7",
+            "12345678901234567890123456789012",
+        ] {
+            assert!(Secret::new(weak).check_strength().is_err(), "{weak}");
+        }
+    }
+
+    #[test]
+    fn random_secrets_in_the_usual_alphabets_are_taken() {
+        for strong in [
+            "b7f1d03c9ae25f6e8840c2d19b3a75ef6610d4a8c93b527e", // hex
+            "vT3kQz9LmW2xR8pYb6NcJ4hS7dF0gAeU",                 // letters and digits
+            "+q9/Zx1KfPz7m0WcRt5Jb2Yd8LhNs4Gu6Va3EoQiTkM=",     // base64
+            "48159302750166384920571846330917265849",           // decimal
+            "correct horse battery staple ultraviolet",         // diceware
+        ] {
+            assert_eq!(Secret::new(strong).check_strength(), Ok(()), "{strong}");
+        }
+        for _ in 0..1_000 {
+            let bytes: [u8; 32] = rand::random();
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(Secret::new(hex).check_strength(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_generated_secret_is_private_strong_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("new/data");
+        let first = load_or_create(&data).unwrap();
+        assert_eq!(first.check_strength(), Ok(()));
+        assert_eq!(load_or_create(&data).unwrap(), first);
+        let mode = fs::metadata(data.join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn nodes_that_start_at_once_agree_on_one_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        let secrets: Vec<Secret> = std::thread::scope(|scope| {
+            let starts: Vec<_> =
+                (0..8).map(|_| scope.spawn(move || load_or_create(path).unwrap())).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert!(secrets.iter().all(|secret| *secret == secrets[0]));
+    }
+
+    #[test]
+    fn debug_tells_nothing() {
+        assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
+    }
+}

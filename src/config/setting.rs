@@ -1,0 +1,244 @@
+//! The list of settings: the one name of each, and how its value is read.
+//!
+//! A value from any source arrives as text, so a setting is checked by the same code wherever it
+//! was set.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::units::{byte_size, duration, number};
+use super::{
+    BusUrl, ByteSize, Config, FirstAdmin, Limit, LogFormat, MediaUrl, Origin, Secret, Signup,
+    StoreUrl,
+};
+
+/// One thing that can be set.
+pub(super) struct Setting {
+    /// The name in a file: `auth.bcrypt_cost`. The variable's name follows from it.
+    pub(super) key: &'static str,
+    /// The name as a flag without its dashes, for the few that are common enough.
+    pub(super) flag: Option<&'static str>,
+    /// Whether only the environment may hold it: secrets.
+    pub(super) environment_only: bool,
+    /// Reads the text into its place; the error is the end of a sentence.
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+impl Setting {
+    const fn new(key: &'static str, set: fn(&mut Config, &str) -> Result<(), String>) -> Self {
+        Self { key, flag: None, environment_only: false, set }
+    }
+
+    const fn flag(self, flag: &'static str) -> Self {
+        Self { flag: Some(flag), ..self }
+    }
+
+    const fn environment_only(self) -> Self {
+        Self { environment_only: true, ..self }
+    }
+
+    /// The name in the environment: `NATTER_AUTH_BCRYPT_COST`. The secret key alone has the name
+    /// that deployments of the predecessor already set.
+    pub(super) fn variable(&self) -> String {
+        let upper = self.key.replace('.', "_").to_ascii_uppercase();
+        if upper.starts_with("SECRET_KEY") { upper } else { format!("NATTER_{upper}") }
+    }
+}
+
+/// Every setting, in the order of `config.default.toml`.
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting::new("listen", |c, v| put(&mut c.listen, address(v))).flag("listen"),
+    Setting::new("metrics.listen", |c, v| put(&mut c.metrics.listen, address_or_off(v)))
+        .flag("metrics-listen"),
+    Setting::new("data_dir", |c, v| put(&mut c.data_dir, path(v))).flag("data-dir"),
+    Setting::new("store.url", |c, v| put(&mut c.store, StoreUrl::parse(v))).flag("store"),
+    Setting::new("bus.url", |c, v| put(&mut c.bus, BusUrl::parse(v))).flag("bus"),
+    Setting::new("media.url", |c, v| put(&mut c.media, MediaUrl::parse(v))).flag("media"),
+    Setting::new("secret_key", |c, v| put(&mut c.auth.secret_key, signing_secret(v).map(Some)))
+        .environment_only(),
+    Setting::new("secret_key_file", |c, v| put(&mut c.auth.secret_key_file, Ok(optional_path(v)))),
+    Setting::new("signup", |c, v| put(&mut c.signup, signup(v))),
+    Setting::new("cors_origins", |c, v| put(&mut c.cors_origins, list(v, Origin::parse))),
+    Setting::new("public_url", |c, v| put(&mut c.public_url, public_url(v))),
+    Setting::new("trusted_proxies", |c, v| put(&mut c.trusted_proxies, list(v, network))),
+    Setting::new("inline_file_limit", |c, v| {
+        // Such a file is in memory as a whole, and base64 by polling makes it a third larger.
+        put(&mut c.inline_file_limit, byte_size(v, ByteSize::new(0)..=ByteSize::mib(64)))
+    }),
+    Setting::new("upload_limit", |c, v| {
+        put(&mut c.upload_limit, byte_size(v, ByteSize::new(0)..=ByteSize::mib(1 << 20)))
+    }),
+    Setting::new("drain_grace", |c, v| put(&mut c.drain_grace, duration(v, seconds(1, HOUR)))),
+    Setting::new("auth.bcrypt_cost", |c, v| put(&mut c.auth.bcrypt_cost, number(v, 4..=16))),
+    Setting::new("auth.token_lifetime", |c, v| {
+        put(&mut c.auth.token_lifetime, duration(v, seconds(1, 366 * 24 * HOUR)))
+    }),
+    Setting::new("auth.issuer", |c, v| put(&mut c.auth.issuer, claim(v))),
+    Setting::new("auth.audience", |c, v| put(&mut c.auth.audience, claim(v))),
+    Setting::new("auth.password_min_bytes", |c, v| {
+        // bcrypt reads no more than 72.
+        put(&mut c.auth.password_min_bytes, number(v, 1..=72).map(|bytes| bytes as usize))
+    }),
+    Setting::new("auth.admin_email", |c, v| first_admin(c, v, |admin| &mut admin.email)),
+    Setting::new("auth.admin_username", |c, v| first_admin(c, v, |admin| &mut admin.username)),
+    Setting::new("auth.admin_password", |c, v| {
+        admin_of(c).password = Secret::new(v);
+        Ok(())
+    })
+    .environment_only(),
+    Setting::new("auth.admin_password_file", |c, v| {
+        if let Some(file) = optional_path(v) {
+            admin_of(c).password_file = Some(file);
+        }
+        Ok(())
+    }),
+    Setting::new("limits.messages_per_second", |c, v| {
+        put(&mut c.limits.messages_per_second, limit(v))
+    }),
+    Setting::new("limits.message_burst", |c, v| put(&mut c.limits.message_burst, limit(v))),
+    Setting::new("limits.logins_per_minute", |c, v| put(&mut c.limits.logins_per_minute, limit(v))),
+    Setting::new("limits.signups_per_minute", |c, v| {
+        put(&mut c.limits.signups_per_minute, limit(v))
+    }),
+    Setting::new("limits.pending_handshakes_per_address", |c, v| {
+        put(&mut c.limits.pending_handshakes_per_address, limit(v))
+    }),
+    Setting::new("limits.sockets_per_address", |c, v| {
+        put(&mut c.limits.sockets_per_address, limit(v))
+    }),
+    Setting::new("limits.sockets_per_user", |c, v| put(&mut c.limits.sockets_per_user, limit(v))),
+    Setting::new("limits.memberships_per_user", |c, v| {
+        put(&mut c.limits.memberships_per_user, limit(v))
+    }),
+    Setting::new("socket.ping_interval", |c, v| {
+        put(&mut c.socket.ping_interval, duration(v, heartbeat()))
+    }),
+    Setting::new("socket.ping_timeout", |c, v| {
+        put(&mut c.socket.ping_timeout, duration(v, heartbeat()))
+    }),
+    Setting::new("presence.leave_grace", |c, v| {
+        put(&mut c.presence.leave_grace, duration(v, seconds(0, HOUR)))
+    }),
+    Setting::new("log.format", |c, v| put(&mut c.log.format, log_format(v))),
+    Setting::new("log.filter", |c, v| put(&mut c.log.filter, log_filter(v))),
+];
+
+const HOUR: u64 = 3_600;
+
+fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *place = value?;
+    Ok(())
+}
+
+fn seconds(least: u64, most: u64) -> std::ops::RangeInclusive<Duration> {
+    Duration::from_secs(least)..=Duration::from_secs(most)
+}
+
+fn heartbeat() -> std::ops::RangeInclusive<Duration> {
+    Duration::from_millis(100)..=Duration::from_secs(300)
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    number(text, 0..=u32::MAX).map(Limit::new)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    local.as_deref().unwrap_or(text).parse().map_err(|_not_more_telling| {
+        format!("{text:?} is not an address and a port such as 0.0.0.0:8080")
+    })
+}
+
+fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text.trim() == "off" { Ok(None) } else { address(text).map(Some) }
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    optional_path(text).ok_or_else(|| "must not be empty".to_owned())
+}
+
+/// Empty means not set, as compose files and charts pass what nobody gave them.
+fn optional_path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+/// An empty secret is no unset one: who set it wanted one, and all nodes to share it.
+fn signing_secret(text: &str) -> Result<Secret, String> {
+    let secret = Secret::new(text);
+    secret.check_strength().map(|()| secret)
+}
+
+fn signup(text: &str) -> Result<Signup, String> {
+    match text.trim() {
+        "open" => Ok(Signup::Open),
+        "closed" => Ok(Signup::Closed),
+        other => Err(format!("{other:?} is neither open nor closed")),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text.trim() {
+        "auto" => Ok(LogFormat::Auto),
+        "human" => Ok(LogFormat::Human),
+        "json" => Ok(LogFormat::Json),
+        other => Err(format!("{other:?} is none of auto, human and json")),
+    }
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{text:?} is no filter such as info,natter=debug: {error}")),
+    }
+}
+
+/// Comma separated values; blanks around them and an end without a value do not count.
+fn list<T>(text: &str, parse: fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(parse).collect()
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let single = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
+    text.parse::<IpNet>()
+        .ok()
+        .or_else(single)
+        .map(|network| network.trunc())
+        .ok_or_else(|| format!("{text:?} is no network such as 10.0.0.0/8"))
+}
+
+fn public_url(text: &str) -> Result<Option<Origin>, String> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let origin = Origin::parse(text)?;
+    if origin.as_str().starts_with("http://") || origin.as_str().starts_with("https://") {
+        return Ok(Some(origin));
+    }
+    Err(format!("{text:?} begins with neither http:// nor https://"))
+}
+
+fn claim(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 256 || text.chars().any(char::is_control) {
+        return Err("must be 1 to 256 bytes of text".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn admin_of(config: &mut Config) -> &mut FirstAdmin {
+    config.auth.first_admin.get_or_insert_default()
+}
+
+fn first_admin(
+    config: &mut Config,
+    text: &str,
+    field: fn(&mut FirstAdmin) -> &mut String,
+) -> Result<(), String> {
+    if !text.is_empty() {
+        *field(admin_of(config)) = text.to_owned();
+    }
+    Ok(())
+}
