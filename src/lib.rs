@@ -1,4 +1,6 @@
-//! natter: a chat server that a team puts behind its own product.
-pub mod config;
+//! natter
+pub mod api;
 pub mod domain;
+pub mod keys;
+pub mod service;
 pub mod store;

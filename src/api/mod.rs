@@ -1,0 +1,15 @@
+//! The JSON shapes of requests, answers and events, shared by the transports and the frames.
+//!
+//! docs/PROTOCOL.md describes them; `/openapi.json` is made from them.
+
+mod error;
+mod events;
+mod messages;
+mod rooms;
+mod users;
+
+pub use error::{ErrorBody, ErrorCode, FieldError};
+pub use events::*;
+pub use messages::*;
+pub use rooms::*;
+pub use users::*;
