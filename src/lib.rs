@@ -1,5 +1,6 @@
 //! natter
 pub mod api;
+pub mod config;
 pub mod domain;
 pub mod keys;
 pub mod service;
