@@ -1,7 +1,10 @@
 //! natter
 pub mod api;
+pub mod app;
 pub mod config;
 pub mod domain;
 pub mod keys;
+pub mod metrics;
+pub mod room;
 pub mod service;
 pub mod store;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::api::ErrorCode;
 use crate::domain::text::Invalid;
+use crate::room::Refused;
 use crate::store::{Conflict, StoreError};
 
 /// Why a use case failed. Each transport renders it once; the sources are for the log alone.
@@ -127,7 +128,7 @@ impl From<Invalid> for Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::NotFound => Self::NotFound("The resource was"),
+            StoreError::NotFound => Self::NotFound("It was"),
             StoreError::Conflict(conflict) => conflict.into(),
             StoreError::Unavailable(_) => Self::Unavailable(Box::new(error)),
             StoreError::Malformed(_) => Self::Internal(Box::new(error)),
@@ -152,5 +153,26 @@ impl From<Conflict> for Error {
             Conflict::Attached => (ErrorCode::Conflict, "This attachment belongs to a message."),
         };
         Self::Conflict(code, detail)
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotFound => Self::NotFound("Room"),
+            Refused::Forbidden => Self::Forbidden("Only the owner of the room may do this."),
+            Refused::AlreadyMember => {
+                Self::Conflict(ErrorCode::AlreadyMember, "This user is in the room already.")
+            }
+            Refused::NoMember => Self::NotFound("Member"),
+            Refused::OwnerStays => Self::Conflict(
+                ErrorCode::Conflict,
+                "The owner cannot leave; delete the room instead.",
+            ),
+            Refused::ClientIdConflict => Self::ClientIdConflict,
+            Refused::Overloaded => Self::Overloaded,
+            Refused::Unknown => Self::Unknown,
+            Refused::Unavailable(error) => Self::Unavailable(Box::new(error)),
+        }
     }
 }

@@ -6,3 +6,13 @@ pub use error::Error;
 
 /// What use cases answer.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// A new id of a kind, from the clock and from chance: `new_id(RoomId::new)`.
+pub(crate) fn new_id<Id>(make: impl FnOnce(u64, u64) -> Id) -> Id {
+    make(crate::domain::Timestamp::now().as_millis(), rand::random())
+}
+
+/// What tells one attempt to store something from every other.
+pub(crate) fn new_nonce() -> crate::domain::Nonce {
+    crate::domain::Nonce(rand::random())
+}

@@ -82,6 +82,18 @@ pub enum Appended {
     Unknown(StoreError),
 }
 
+impl Appended {
+    /// The outcome as metrics name it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::All => "stored",
+            Self::PositionTaken { .. } => "position_taken",
+            Self::ClientIdTaken { .. } => "client_id_taken",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
 /// A new account and the hash of its password.
 #[derive(Debug, Clone)]
 pub struct NewUser {

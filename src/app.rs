@@ -1,0 +1,58 @@
+//! What every use case works with: one struct of the shared parts of a node.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, Secret};
+use crate::domain::Epoch;
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::room::Rooms;
+use crate::store::DynStore;
+
+/// The shared parts of a node. Clones are the same, and cheap.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts themselves.
+pub struct Parts {
+    /// All settings.
+    pub config: Config,
+    /// What access tokens are signed with.
+    pub secret: Secret,
+    /// The keys for everything else.
+    pub keys: Keys,
+    /// Where everything is kept.
+    pub store: DynStore,
+    /// The life of the store that positions belong to.
+    pub epoch: Epoch,
+    /// The live rooms of this node.
+    pub rooms: Rooms,
+    /// What the node counts about itself.
+    pub metrics: Metrics,
+    /// Work that must end before the node does.
+    pub tasks: TaskTracker,
+}
+
+impl App {
+    /// An app of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("App(..)")
+    }
+}

@@ -1,0 +1,331 @@
+//! The live rooms of this node: who writes, who listens, who is present.
+//!
+//! A room is live here as long as a connection listens to it or something is written in it through this
+//! node, and for [`LINGER`] after. Its [`writer`] decides and appends, its [`feed`] tells every connection every
+//! event once and in order, its [`presence`] knows who is there. Nothing here knows a transport: `socket` hands in
+//! a [`Sink`] for each connection.
+
+mod command;
+mod connection;
+mod feed;
+mod hub;
+mod live;
+mod outbox;
+mod presence;
+mod writer;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+pub use command::{Authority, Change, Command, Committed, Refused};
+pub use connection::{Connection, Scope, encode};
+pub use feed::{SignLink, Teller};
+pub use hub::TooMany;
+pub use live::{LiveRoom, NotServed};
+pub use outbox::{Ended, Outbox, Packet, Sink, SinkError};
+pub use writer::Reply;
+
+use crate::domain::{ConnectionId, RoomId, Seq, UserId};
+use crate::metrics::Metrics;
+use crate::store::{DynStore, StoreError};
+use hub::{Entered, Hub};
+
+/// How long a room stays live after its last connection.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// Connections that are taken into a room they have just entered, at once.
+const ENTERING_AT_ONCE: usize = 20;
+
+/// What can be set about live rooms.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long a user may be gone before `leave` is told.
+    pub leave_grace: Duration,
+    /// Connections a user may have on this node; 0 for any number.
+    pub sockets_per_user: usize,
+}
+
+/// The live rooms of a node. Clones are the same.
+#[derive(Clone)]
+pub struct Rooms(Arc<Inner>);
+
+struct Inner {
+    store: DynStore,
+    metrics: Metrics,
+    teller: Teller,
+    settings: Settings,
+    hub: Arc<Hub>,
+    live: Mutex<HashMap<RoomId, Entry>>,
+}
+
+struct Entry {
+    room: Arc<LiveRoom>,
+    used: Instant,
+}
+
+impl std::fmt::Debug for Rooms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rooms").field("live", &self.live().len()).finish_non_exhaustive()
+    }
+}
+
+impl Rooms {
+    /// No live rooms yet. Starts the tasks that tell presence and let go of idle rooms; they end when the last clone is dropped.
+    pub fn new(store: DynStore, metrics: Metrics, teller: Teller, settings: Settings) -> Self {
+        let (hub, entering) = Hub::new();
+        let inner = Arc::new(Inner {
+            store,
+            metrics,
+            teller,
+            settings,
+            hub: Arc::new(hub),
+            live: Mutex::default(),
+        });
+        tokio::spawn(tell_presence(Arc::downgrade(&inner), Arc::clone(&inner.hub)));
+        tokio::spawn(let_idle_go(Arc::downgrade(&inner)));
+        tokio::spawn(take_in_entered(Arc::downgrade(&inner), entering));
+        Self(inner)
+    }
+
+    /// The room, live from now on; `None` if it never was. A deleted room can be live for the last of its listeners.
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer.
+    pub async fn live_room(&self, id: RoomId) -> Result<Option<Arc<LiveRoom>>, StoreError> {
+        if let Some(room) = self.known(id) {
+            return Ok(Some(room));
+        }
+        let Some(tail) = self.0.store.tail(id).await? else { return Ok(None) };
+        let room = LiveRoom::new(
+            id,
+            tail.seq,
+            Arc::clone(&self.0.store),
+            self.0.metrics.clone(),
+            self.0.teller.clone(),
+            Arc::clone(&self.0.hub),
+        );
+        let mut live = self.live();
+        // Whoever was first while the tail was read stays; a later tail is only a later start.
+        let entry = live.entry(id).or_insert(Entry { room, used: Instant::now() });
+        Ok(Some(Arc::clone(&entry.room)))
+    }
+
+    /// The room if it is live here.
+    pub fn known(&self, id: RoomId) -> Option<Arc<LiveRoom>> {
+        let mut live = self.live();
+        let entry = live.get_mut(&id)?;
+        entry.used = Instant::now();
+        Some(Arc::clone(&entry.room))
+    }
+
+    /// Carries `command` out and answers once it is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: nothing was stored, but for [`Refused::Unknown`].
+    pub async fn commit(&self, room: RoomId, command: Command) -> Result<Committed, Refused> {
+        let (sender, outcome) = oneshot::channel();
+        let reply = Box::new(move |outcome| {
+            // Nobody waits any more when the asker was dropped; what was stored stands.
+            let _ = sender.send(outcome);
+        });
+        self.submit(room, command, reply).await;
+        outcome.await.unwrap_or(Err(Refused::Unknown))
+    }
+
+    /// Queues `command` in its room and returns; `reply` is told the outcome. Two commands that one task submits to one room are stored in this order.
+    pub async fn submit(&self, room: RoomId, command: Command, reply: Reply) {
+        match self.live_room(room).await {
+            Ok(Some(live)) => live.inbox().send(command, reply).await,
+            Ok(None) => reply(Err(Refused::NotFound)),
+            Err(error) => reply(Err(Refused::Unavailable(error))),
+        }
+    }
+
+    /// Takes a connection in.
+    ///
+    /// # Errors
+    ///
+    /// [`TooMany`] if its user has as many as are allowed.
+    pub fn connect(&self, connection: &Arc<Connection>) -> Result<(), TooMany> {
+        self.0.hub.add(connection, self.0.settings.sockets_per_user)
+    }
+
+    /// Lets a connection go, whose transport has ended.
+    pub fn disconnect(&self, connection: &Arc<Connection>) {
+        connection.outbox.close();
+        self.0.hub.remove(connection);
+        for (room, was_present) in connection.end_all() {
+            room.let_go(connection);
+            if was_present {
+                self.0.hub.is_restless(room.id);
+            }
+        }
+    }
+
+    /// Ends every connection of a user for good: their session was revoked.
+    pub fn revoke(&self, user: UserId) {
+        self.0.hub.disconnect(user);
+    }
+
+    /// Tells a user something in all of their session sockets.
+    pub fn tell_user(&self, user: UserId, name: &'static str, payload: &impl Serialize) {
+        let connections = self.0.hub.of(user);
+        if connections.is_empty() {
+            return;
+        }
+        let payload = encode(payload);
+        for connection in connections {
+            if connection.scope == Scope::Session {
+                connection.tell_encoded(name, Arc::clone(&payload));
+            }
+        }
+    }
+
+    /// Tells the user's sockets that serve `room` something of that room.
+    pub fn tell_user_in(
+        &self,
+        user: UserId,
+        room: RoomId,
+        name: &'static str,
+        payload: &impl Serialize,
+    ) {
+        let payload = encode(payload);
+        for connection in self.0.hub.of(user) {
+            if connection.serves(room).is_some() {
+                connection.tell_encoded(name, Arc::clone(&payload));
+            }
+        }
+    }
+
+    /// Tells everybody who is present in `room`, but `except`, something fleeting.
+    pub fn signal(
+        &self,
+        room: RoomId,
+        name: &'static str,
+        payload: &impl Serialize,
+        except: UserId,
+    ) {
+        let Some(room) = self.known(room) else { return };
+        let payload = encode(payload);
+        for connection in room.shared.presence.connections() {
+            if connection.user_id() != except {
+                connection.tell_encoded(name, Arc::clone(&payload));
+            }
+        }
+    }
+
+    /// A user is in `room` since `seq`, by an event that no writer here appended: the first of a new room. Their session sockets serve it from there on.
+    pub fn entered(&self, user: UserId, room: RoomId, seq: Seq) {
+        self.0.hub.entered(user, room, seq);
+    }
+
+    /// Whether the user has a connection.
+    pub fn is_connected(&self, user: UserId) -> bool {
+        self.0.hub.is_connected(user)
+    }
+
+    /// The users who have a connection.
+    pub fn connected_users(&self) -> Vec<UserId> {
+        self.0.hub.users()
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.0.hub.count()
+    }
+
+    /// Every connection, for the drain.
+    pub fn all_connections(&self) -> Vec<Arc<Connection>> {
+        self.0.hub.all()
+    }
+
+    /// What turns events into what clients are told.
+    pub fn teller(&self) -> &Teller {
+        &self.0.teller
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<RoomId, Entry>> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells what has changed in presence, a tick after it changed.
+async fn tell_presence(rooms: Weak<Inner>, hub: Arc<Hub>) {
+    loop {
+        tokio::select! {
+            () = hub.stirred() => {}
+            // Looks whether the node is still there.
+            () = tokio::time::sleep(LINGER) => {}
+        }
+        tokio::time::sleep(presence::TICK).await;
+        let Some(inner) = rooms.upgrade() else { return };
+        let rooms = Rooms(inner);
+        for id in hub.take_restless() {
+            let Some(room) = rooms.known(id) else { continue };
+            if room.tick(&rooms.0.settings).await {
+                hub.is_restless(id);
+            }
+        }
+    }
+}
+
+/// Lets go of rooms that nobody has used for a while.
+async fn let_idle_go(rooms: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(LINGER / 4).await;
+        let Some(inner) = rooms.upgrade() else { return };
+        let rooms = Rooms(inner);
+        // A room in use elsewhere has another owner beside the table.
+        rooms.live().retain(|_, entry| {
+            Arc::strong_count(&entry.room) > 1
+                || !entry.room.is_idle()
+                || entry.used.elapsed() < LINGER
+        });
+    }
+}
+
+/// Serves rooms to the session sockets of users who have just come into them.
+async fn take_in_entered(rooms: Weak<Inner>, mut entering: mpsc::UnboundedReceiver<Entered>) {
+    let permits = Arc::new(tokio::sync::Semaphore::new(ENTERING_AT_ONCE));
+    while let Some(Entered { user, room, seq }) = entering.recv().await {
+        let Some(inner) = rooms.upgrade() else { return };
+        let rooms = Rooms(inner);
+        for connection in rooms.0.hub.of(user) {
+            if connection.scope != Scope::Session || connection.serves(room).is_some() {
+                continue;
+            }
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            let rooms = rooms.clone();
+            tokio::spawn(async move {
+                rooms.take_in(&connection, room, seq).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+impl Rooms {
+    /// Serves a room to a connection from the `member_added` at `seq` on.
+    async fn take_in(&self, connection: &Arc<Connection>, room: RoomId, seq: Seq) {
+        let served = match self.live_room(room).await {
+            Ok(Some(live)) => live.serve(connection, Seq(seq.0 - 1), seq).await,
+            Ok(None) => return,
+            Err(error) => Err(NotServed::Unavailable(error)),
+        };
+        if let Err(NotServed::Unavailable(error)) = served {
+            tracing::warn!(%error, "a connection cannot be taken into a room; it is to come back");
+            Hub::end(connection, Ended::Unavailable);
+        }
+    }
+}
+
+/// Makes the id of a connection.
+pub fn connection_id() -> ConnectionId {
+    ConnectionId::new(crate::domain::Timestamp::now().as_millis(), rand::random())
+}
