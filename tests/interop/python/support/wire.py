@@ -1,0 +1,123 @@
+"""HTTP and Socket.IO below the libraries, byte by byte, and a Socket.IO client by the official library."""
+
+import queue
+import socket
+
+import socketio
+
+from support.node import DEADLINE, Node, until
+
+
+class Wire:
+    """A TCP connection to the node."""
+
+    def __init__(self, node: Node, receive_buffer: int | None = None):
+        self.tcp = socket.socket()
+        if receive_buffer:
+            self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.tcp.settimeout(DEADLINE)
+        self.tcp.connect((node.host, node.port))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.tcp.close()
+
+    def send(self, data: bytes | str) -> None:
+        self.tcp.sendall(data.encode() if isinstance(data, str) else data)
+
+    def answer(self) -> bytes:
+        """All that comes until the node closes, resets, or has said one whole head."""
+        found = b""
+        try:
+            while b"\r\n\r\n" not in found and (more := self.tcp.recv(65536)):
+                found += more
+        except ConnectionError:
+            pass
+        return found
+
+    def status(self) -> int | None:
+        """The status of the answer; `None` if the node closed without one."""
+        answer = self.answer()
+        return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/") else None
+
+    def upgrade(self, path: str) -> None:
+        """Turns the connection into a WebSocket."""
+        self.send(
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert self.status() == 101
+
+    def send_frame(self, text: str) -> None:
+        """A masked text frame of less than 64 KiB; the mask is zeros, so that the text goes as it is."""
+        data = text.encode()
+        length = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2)
+        self.send(b"\x81" + length + b"\0\0\0\0" + data)
+
+    def is_closed_within(self, seconds: float) -> bool:
+        """Reads on until the node closes."""
+        self.tcp.settimeout(seconds)
+        try:
+            while self.tcp.recv(65536):
+                pass
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            pass
+        return True
+
+
+class Chat:
+    """A python-socketio client whose events are kept until somebody asks for them."""
+
+    def __init__(self, node: Node, token: str, transports: tuple[str, ...] = ("websocket",), **auth):
+        self.events: queue.SimpleQueue = queue.SimpleQueue()
+        self.kept: list[tuple[str, object]] = []
+        self.refusal = None
+        self.auth = {"token": token} | auth
+        self.client = socketio.Client(reconnection_delay=0.05, reconnection_delay_max=0.2, randomization_factor=0, handle_sigint=False)
+        self.client.on("*", lambda event, *payload: self.events.put((event, payload[0] if payload else None)))
+        self.client.on("disconnect", lambda reason=None: self.events.put(("disconnect", reason)))
+        self.client.on("connect_error", self._refused)
+        self.client.connect(node.url, auth=lambda: self.auth, transports=list(transports), wait_timeout=DEADLINE)
+
+    def _refused(self, refusal) -> None:
+        self.refusal = refusal["message"] if isinstance(refusal, dict) else refusal
+
+    def next(self, event: str, matches=lambda payload: True):
+        """Takes the first kept event of this name, or waits for it."""
+
+        def found():
+            while not self.events.empty():
+                self.kept.append(self.events.get())
+            for index, (name, payload) in enumerate(self.kept):
+                if name == event and matches(payload):
+                    return self.kept.pop(index)
+            return None
+
+        return until(f"the event {event}; there are {[name for name, _ in self.kept][-5:]}", found)[1]
+
+    def messages(self, count: int) -> list[dict]:
+        return [self.next("chat")["message"] for _ in range(count)]
+
+    def ask(self, event: str, payload: object) -> dict:
+        return self.client.call(event, payload, timeout=DEADLINE)
+
+    def say(self, content: str, **more) -> dict:
+        return self.ask("chat", {"content": content, "message_type": "text"} | more)
+
+    def close(self) -> None:
+        self.client.disconnect()
+
+
+def refusal(node: Node, token: str, **auth) -> str:
+    """The words with which a connection is refused; empty if it was accepted."""
+    try:
+        chat = Chat(node, token, **auth)
+    except socketio.exceptions.ConnectionError as error:
+        words = error.args[0]
+        return words["message"] if isinstance(words, dict) else str(words)
+    chat.close()
+    return ""
