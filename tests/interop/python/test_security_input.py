@@ -8,7 +8,7 @@ import pytest
 from support.node import until
 from support.people import PASSWORD, Person, log_in
 from support.shapes import check_refusal
-from support.wire import Chat
+from support.wire import Chat, Refused
 
 OPERATORS = [{"$gt": ""}, {"$ne": None}, {"$regex": ".*"}, {"$where": "1"}, ["x"], [["x"]], True, 5, 1.5, None]
 
@@ -143,7 +143,7 @@ def test_an_odd_after_is_refused_or_answered_with_a_fresh_start(world, after):
         after = {key.replace("room", world.room): value for key, value in after.items()}
     try:
         chat = Chat(world.node, world.bob.token, after=after)
-    except Exception as refused:
+    except Refused as refused:
         assert "invalid" in str(refused)
         return
     ready = chat.next("ready")

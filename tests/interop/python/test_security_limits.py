@@ -6,7 +6,7 @@ import pytest
 from support.node import Node
 from support.people import PASSWORD, Person, log_in
 from support.shapes import check_refusal
-from support.wire import Chat, refusal
+from support.wire import Chat, Refused, refusal
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_one_socket_too_many_of_a_user_is_refused_in_words(limited):
 def test_one_socket_too_many_of_an_address_is_refused(limited):
     people = [Person.sign_up(limited) for _ in range(4)]
     open_ = [Chat(limited, person.token) for person in people[:3]]
-    with pytest.raises(Exception):
+    with pytest.raises(Refused):
         Chat(limited, people[3].token)
     assert httpx.get(f"{limited.url}/livez").status_code == 200
     for chat in open_:

@@ -28,7 +28,8 @@ export class Client {
     client.version = version;
     client.events = [];
     const pace = { forceNew: true, reconnectionDelay: 50, reconnectionDelayMax: 200 };
-    client.socket = require(LIBRARIES[version]).io(node.url, { transports, ...pace, ...said, ...more });
+    const library = require(LIBRARIES[version]);
+    client.socket = (library.io ?? library)(node.url, { transports, ...pace, ...said, ...more });
     for (const event of EVENTS) {
       client.socket.on(event, (payload) => client.events.push({ event, payload }));
     }

@@ -69,6 +69,10 @@ class Wire:
         return True
 
 
+class Refused(Exception):
+    """The connection was refused, in these words."""
+
+
 class Chat:
     """A python-socketio client whose events are kept until somebody asks for them."""
 
@@ -81,7 +85,11 @@ class Chat:
         self.client.on("*", lambda event, *payload: self.events.put((event, payload[0] if payload else None)))
         self.client.on("disconnect", lambda reason=None: self.events.put(("disconnect", reason)))
         self.client.on("connect_error", self._refused)
-        self.client.connect(node.url, auth=lambda: self.auth, transports=list(transports), wait_timeout=DEADLINE)
+        try:
+            self.client.connect(node.url, auth=lambda: self.auth, transports=list(transports), wait_timeout=DEADLINE)
+        except socketio.exceptions.ConnectionError as error:
+            self.client.disconnect()
+            raise Refused(self.refusal or str(error)) from error
 
     def _refused(self, refusal) -> None:
         self.refusal = refusal["message"] if isinstance(refusal, dict) else refusal
@@ -115,9 +123,7 @@ class Chat:
 def refusal(node: Node, token: str, **auth) -> str:
     """The words with which a connection is refused; empty if it was accepted."""
     try:
-        chat = Chat(node, token, **auth)
-    except socketio.exceptions.ConnectionError as error:
-        words = error.args[0]
-        return words["message"] if isinstance(words, dict) else str(words)
-    chat.close()
+        Chat(node, token, **auth).close()
+    except Refused as refused:
+        return str(refused)
     return ""
