@@ -67,7 +67,9 @@ pub enum Conflict {
 pub enum Appended {
     /// All are durable.
     All,
-    /// The events before `index` are durable, nothing from it on is: its position is taken by another event.
+    /// The events before `index` are durable, nothing from it on is: its position is not the one behind the
+    /// tail. It is taken by another event, or lies further on and would leave a hole; or the room is deleted
+    /// or never was, where no position is free.
     PositionTaken {
         /// Which of the events.
         index: usize,
@@ -157,8 +159,10 @@ pub trait UserStore: Send + Sync {
     /// [`Conflict::LastAdmin`] if it would leave no enabled account that administers.
     async fn update_user(&self, id: UserId, change: UserChange) -> Result<User>;
 
-    /// Deletes an account: its address and name become free, its generation is raised, [`UserStore::user`] answers `None`. Memberships end by events of
-    /// their rooms, which are the caller's to append.
+    /// Deletes an account: its address and name become free, its generation is raised, its join requests go,
+    /// [`UserStore::user`] answers `None`. Where it is still named, as the owner of a room or a member, it is
+    /// called `(deleted)` and has an empty address. Memberships end by events of their rooms, which are the
+    /// caller's to append.
     ///
     /// # Errors
     ///
@@ -221,6 +225,11 @@ pub struct RoomEntry {
 #[async_trait]
 pub trait RoomStore: Send + Sync {
     /// Makes a room with its first events, all or nothing, and answers its id: for a pair that has a private room already, the id of that one.
+    /// Again with the same id it changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] if the owner has no account.
     async fn create_room(&self, room: NewRoom) -> Result<RoomId>;
 
     /// The room; `None` if it does not exist or is deleted.
@@ -253,8 +262,12 @@ pub enum History {
 pub trait LogStore: Send + Sync {
     /// Appends `events`, which the room's writer has numbered from its tail on, all of one room, in order, and applies them.
     ///
-    /// The answer says what is durable. An event that applies to others does so at once: a `Cleared` blanks every message up to its
-    /// `through`, a `MemberRemoved` ends the membership, a `RoomDeleted` ends all of them and hides the room.
+    /// The answer says what is durable. An event that applies to others does so at once: `Edited` changes the text of its target,
+    /// `Deleted` blanks it (what is left is `Body::Gone` at the same place), `Cleared` blanks every message up to its `through`.
+    /// `MemberAdded` makes a membership that has read up to itself and approves the request that it names, `MemberRemoved`
+    /// ends one, `RoomUpdated` gives the room its name and, in a group, the owner's role to the owner alone. `RoomDeleted` ends all memberships
+    /// and requests of the room, blanks every message and hides the room; nothing can follow it.
+    /// Nobody becomes a member who has no account; one that is deleted counts, for the log says so.
     async fn append(&self, events: &[Event]) -> Appended;
 
     /// The end of the log; `None` for a room that never was. A deleted room keeps its log.
@@ -292,7 +305,7 @@ pub trait LogStore: Send + Sync {
     /// How many messages the log holds up to and with `seq`.
     async fn ordinal(&self, room: RoomId, seq: Seq) -> Result<u64>;
 
-    /// Messages of all rooms of which something is left, newest first, for administration.
+    /// Messages of all rooms of which something is left, newest first by their time, for administration.
     async fn all_messages(&self, skip: u32, limit: u32) -> Result<Vec<Event>>;
 }
 
@@ -308,10 +321,11 @@ pub trait MembershipStore: Send + Sync {
     /// Every membership, in the order of their ids.
     async fn memberships(&self, page: Page<MembershipId>) -> Result<Vec<Membership>>;
 
-    /// The members of a room: the owner first, then by name. `after` is a user's id.
+    /// The members of a room: the owner first, then by folded name. `after` is a user's id; behind one that never was there is nothing.
     async fn members(&self, room: RoomId, page: Page<UserId>) -> Result<Vec<Membership>>;
 
-    /// The rooms of `kind` (any without) in which the user is a member, newest activity first.
+    /// The rooms of `kind` (any without) in which the user is a member, newest activity first. A page begins behind the place that
+    /// the room `after` has now: whoever pages while rooms move sees one twice, or meets it again on the next first page.
     async fn rooms_of(
         &self,
         user: UserId,
@@ -337,6 +351,21 @@ pub trait MembershipStore: Send + Sync {
     async fn touch_membership(&self, room: RoomId, user: UserId, at: Timestamp) -> Result<()>;
 }
 
+/// A new join request.
+#[derive(Debug, Clone)]
+pub struct NewJoinRequest {
+    /// Its id.
+    pub id: JoinRequestId,
+    /// The room.
+    pub room: RoomId,
+    /// Who asks.
+    pub user: UserId,
+    /// What they say to the owner.
+    pub message: Option<String>,
+    /// Now.
+    pub created_at: Timestamp,
+}
+
 /// Requests to be let into group rooms. Approving is a `MemberAdded` that names the request.
 #[async_trait]
 pub trait JoinRequestStore: Send + Sync {
@@ -344,15 +373,9 @@ pub trait JoinRequestStore: Send + Sync {
     ///
     /// # Errors
     ///
+    /// [`StoreError::NotFound`] if there is no such room or account (any more);
     /// [`Conflict::AlreadyRequested`] if the user has one for this room without an answer.
-    async fn create_join_request(
-        &self,
-        id: JoinRequestId,
-        room: RoomId,
-        user: UserId,
-        message: Option<String>,
-        created_at: Timestamp,
-    ) -> Result<()>;
+    async fn create_join_request(&self, request: NewJoinRequest) -> Result<()>;
 
     /// The request.
     async fn join_request(&self, id: JoinRequestId) -> Result<Option<JoinRequest>>;
@@ -383,6 +406,10 @@ pub trait JoinRequestStore: Send + Sync {
 #[async_trait]
 pub trait UploadStore: Send + Sync {
     /// Keeps an upload.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] if its room or owner never was.
     async fn create_upload(&self, upload: Upload) -> Result<()>;
 
     /// The upload.
@@ -402,11 +429,12 @@ pub trait UploadStore: Send + Sync {
         client_id: &ClientId,
     ) -> Result<Upload>;
 
-    /// Makes an upload free again whose message was refused; nothing if it is not attached to that one.
+    /// Makes an upload free again whose message was refused; nothing if it is not attached to that one, or is part of it in the log.
     async fn detach(&self, id: AttachmentId, client_id: &ClientId) -> Result<()>;
 
     /// Claims up to `limit` uploads for deletion, which no message can have from then on: unattached ones made before
-    /// `before`, those of messages of which nothing is left, and those claimed earlier.
+    /// `before`, those attached before then to a message that was never stored, those of messages of which
+    /// nothing is left, those of deleted rooms, and those claimed earlier.
     async fn claim_uploads(&self, before: Timestamp, limit: u32) -> Result<Vec<AttachmentId>>;
 
     /// Forgets a claimed upload whose bytes are gone.

@@ -1,0 +1,157 @@
+//! The one thread that writes: whatever waits becomes one transaction, so one sync of the disk.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::store::{Result, StoreError};
+
+/// The most commands in one transaction. More than wait in practice; it bounds how long the first one waits for the last.
+const BATCH: usize = 512;
+
+/// The queue to the writing thread.
+pub(super) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Command>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    timeout: Duration,
+}
+
+/// Why a transaction did not become durable, told to everybody who was in it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the transaction was not committed")]
+struct NotCommitted(#[source] Arc<rusqlite::Error>);
+
+impl Writer {
+    /// Starts the thread. It owns `conn`, and `lock` until after `conn` is closed. At most `queue` commands
+    /// wait; beyond that callers wait for a place, `timeout` at the longest, answer included.
+    pub(super) fn start(
+        conn: Connection,
+        lock: File,
+        queue: usize,
+        timeout: Duration,
+    ) -> std::io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(queue);
+        let thread =
+            std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+                serve(&conn, receiver);
+                drop(conn);
+                drop(lock);
+            })?;
+        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), timeout })
+    }
+
+    /// Runs `work` inside a transaction and answers once that is durable. An error of `work` undoes what `work` did, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`; [`StoreError::Unavailable`] if the commit failed, or did not come in time and may still come.
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(queue) = queue else {
+            return Err(StoreError::Unavailable("the store is closed".into()));
+        };
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Job { work: Some(work), outcome: None, reply });
+        let answered = timeout(self.timeout, async {
+            queue.send(job).await.map_err(|_gone| "the writer has ended")?;
+            answer.await.map_err(|_gone| "the writer gave up on this")
+        });
+        match answered.await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(reason)) => Err(StoreError::Unavailable(reason.into())),
+            Err(elapsed) => Err(StoreError::Unavailable(elapsed.into())),
+        }
+    }
+
+    /// Writes what waits, then ends the thread and closes the file.
+    pub(super) async fn close(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // It fails only if the thread panicked, which has been printed then.
+            let _ended = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+/// What the thread does for one caller.
+trait Command: Send {
+    /// Does the work and keeps its outcome. Whether what it did is to stay.
+    fn run(&mut self, conn: &Connection) -> bool;
+
+    /// Tells the outcome, or why there is none. A caller that has gone is not missed.
+    fn answer(self: Box<Self>, committed: &std::result::Result<(), NotCommitted>);
+}
+
+struct Job<F, T> {
+    work: Option<F>,
+    outcome: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<F, T> Command for Job<F, T>
+where
+    F: FnOnce(&Connection) -> Result<T> + Send,
+    T: Send,
+{
+    fn run(&mut self, conn: &Connection) -> bool {
+        let Some(work) = self.work.take() else { return false };
+        // A panic costs its caller the answer and nobody else the store.
+        self.outcome = catch_unwind(AssertUnwindSafe(|| work(conn))).ok();
+        matches!(self.outcome, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, committed: &std::result::Result<(), NotCommitted>) {
+        let outcome = match committed {
+            Ok(()) => self.outcome,
+            Err(reason) => Some(Err(StoreError::Unavailable(reason.clone().into()))),
+        };
+        if let Some(outcome) = outcome {
+            let _gone = self.reply.send(outcome);
+        }
+    }
+}
+
+fn serve(conn: &Connection, mut queue: mpsc::Receiver<Box<dyn Command>>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
+        let committed = transact(conn, &mut batch).map_err(|error| {
+            tracing::error!(error = %error, commands = batch.len(), "the store could not be written");
+            NotCommitted(Arc::new(error))
+        });
+        batch.drain(..).for_each(|command| command.answer(&committed));
+    }
+}
+
+/// Runs all of `batch` in one transaction, each in a savepoint of its own.
+fn transact(conn: &Connection, batch: &mut [Box<dyn Command>]) -> rusqlite::Result<()> {
+    conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let done =
+        savepoints(conn, batch).and_then(|()| conn.prepare_cached("COMMIT")?.execute([]).map(drop));
+    if done.is_err() && !conn.is_autocommit() {
+        conn.execute_batch("ROLLBACK")?;
+    }
+    done
+}
+
+fn savepoints(conn: &Connection, batch: &mut [Box<dyn Command>]) -> rusqlite::Result<()> {
+    for command in batch {
+        conn.prepare_cached("SAVEPOINT command")?.execute([])?;
+        // Some errors (a full disk, say) undo the whole transaction: then this statement fails, and so does the batch.
+        if !command.run(conn) {
+            conn.prepare_cached("ROLLBACK TO command")?.execute([])?;
+        }
+        conn.prepare_cached("RELEASE command")?.execute([])?;
+    }
+    Ok(())
+}
