@@ -4,6 +4,7 @@ pub mod app;
 pub mod config;
 pub mod domain;
 pub mod keys;
+pub mod media;
 pub mod metrics;
 pub mod room;
 pub mod service;

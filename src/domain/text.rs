@@ -19,11 +19,11 @@ impl Invalid {
 
 /// Marks on one base character beyond which a text is a defacement rather than writing. The longest stacks
 /// of real scripts (Vietnamese, Hebrew with cantillation, Tibetan) stay below it.
-const MAX_MARKS: usize = 10;
+pub(crate) const MAX_MARKS: usize = 10;
 
 /// Whether `c` cannot be seen, or changes how the text around it is shown: what names must not hold, since
 /// two names that look alike would be different.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

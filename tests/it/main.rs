@@ -2,3 +2,4 @@
 #![allow(clippy::unwrap_used, reason = "clippy's own exception does not reach helper functions")]
 
 mod config;
+mod media;
