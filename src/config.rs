@@ -232,6 +232,19 @@ impl Config {
         }
     }
 
+    /// Checks the secret that [`Config::secret_key`] would answer, without making one.
+    ///
+    /// # Errors
+    ///
+    /// If the data folder holds one that cannot be read or is too weak.
+    pub fn check_secret(&self) -> Result<(), ConfigError> {
+        match &self.auth.secret_key {
+            Some(_checked_when_read) => Ok(()),
+            None => secret::check(&self.data_dir)
+                .map_err(|why| ConfigError::new("data_dir", Provenance::Unknown, why)),
+        }
+    }
+
     /// Checks what no single setting can know: combinations, and what this build can serve.
     ///
     /// # Errors

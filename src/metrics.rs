@@ -1,79 +1,200 @@
-//! What a node counts about itself: one registry a node, labels from closed sets, never an id.
+//! What a node tells its operator in numbers: one struct, one registry per node.
+//!
+//! Names are `natter_<what>_<unit>[_total]` in base units. Labels come from closed sets, so the
+//! number of series does not grow with users or rooms: never an id, a name, or a path as the
+//! client wrote it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+/// Values of the label `transport`.
+pub const TRANSPORTS: [&str; 2] = ["polling", "websocket"];
+/// Values of the label `kind` of connections.
+pub const SOCKET_KINDS: [&str; 2] = ["room", "session"];
+/// Values of the label `reason` of ended connections: the client said so, its transport went, it
+/// stopped answering pings, did not take what it was sent, lost its right to be here, broke the
+/// protocol, or the node is going.
+pub const DISCONNECT_REASONS: [&str; 7] =
+    ["client", "transport", "heartbeat", "lagged", "revoked", "malformed", "draining"];
+/// Values of the label `outcome` of appends: all are durable, the position or the `client_id` of one
+/// was taken, or nobody could say.
+pub const COMMIT_OUTCOMES: [&str; 4] = ["stored", "position_taken", "client_id_taken", "unknown"];
+/// Values of the label `queue` of refusals: a room's writer, a connection's incoming and outgoing
+/// events, and work for the pool that checks passwords.
+pub const QUEUES: [&str; 4] = ["writer", "incoming", "outgoing", "passwords"];
+/// Values of the label `reason` of failed logins.
+pub const LOGIN_FAILURES: [&str; 2] = ["credentials", "rate_limited"];
+
+/// Seconds, from a local hit to a stuck disk.
+const LATENCIES: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Events a commit; 256 is the most that one takes.
+const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 /// The metrics of one node. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<Families>);
 
+/// Every metric of a node. They can be used from anywhere without locking.
 #[derive(Debug)]
-struct Families {
+pub struct Families {
     registry: Registry,
-    append_seconds: Histogram,
-    append_events: Histogram,
-    appends: IntCounterVec,
-    events_delivered: IntCounter,
+    /// Requests answered, by `method`, `route` (as registered) and `status`.
+    pub http_requests: IntCounterVec,
+    /// Seconds until a request's answer began, by `method` and `route`.
+    pub http_request_duration: HistogramVec,
+    /// Open TCP connections, HTTP and upgraded.
+    pub tcp_connections: IntGauge,
+    /// Open Socket.IO connections, by `transport` and `kind`.
+    pub connections: IntGaugeVec,
+    /// Socket.IO connections that were let in, by `transport` and `kind`.
+    pub connects: IntCounterVec,
+    /// Socket.IO connections that ended, by `reason`.
+    pub disconnects: IntCounterVec,
+    /// Appends to the log, by `outcome`.
+    pub commits: IntCounterVec,
+    /// Messages stored.
+    pub messages_stored: IntCounter,
+    /// Seconds a commit of the log took.
+    pub commit_duration: Histogram,
+    /// Events a commit of the log held.
+    pub commit_events: Histogram,
+    /// Lasting events handed to the connections of this node, each counted once a room.
+    pub events_delivered: IntCounter,
+    /// What was refused because a queue was full, by `queue`.
+    pub queue_refusals: IntCounterVec,
+    /// Logins that failed, by `reason`.
+    pub login_failures: IntCounterVec,
 }
 
 impl Metrics {
-    /// Every metric at zero, in a registry of its own.
+    /// All metrics at zero, in a registry of their own.
     pub fn new() -> Self {
-        let registry = Registry::new();
-        let append_seconds = register(
-            &registry,
-            Histogram::with_opts(HistogramOpts::new(
-                "natter_log_append_seconds",
-                "Time from handing a batch of events to the store until its outcome was known.",
-            )),
-        );
-        let append_events = register(
-            &registry,
-            Histogram::with_opts(
-                HistogramOpts::new("natter_log_append_events", "Events in one append.")
-                    .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
+        let new = Builder(Registry::new());
+        new.build_info();
+        Self(Arc::new(Families::new(new)))
+    }
+    /// Counts one answered request. `method` and `route` are the caller's to keep to closed sets.
+    pub(crate) fn request_answered(
+        &self,
+        method: &str,
+        route: &str,
+        status: u16,
+        duration: Duration,
+    ) {
+        let mut digits = [0; 5];
+        let status = decimal(status, &mut digits);
+        self.http_requests.with_label_values(&[method, route, status]).inc();
+        let seconds = duration.as_secs_f64();
+        self.http_request_duration.with_label_values(&[method, route]).observe(seconds);
+    }
+
+    /// Counts an append to the log of `events` events; `outcome` is one of [`COMMIT_OUTCOMES`].
+    pub fn appended(&self, outcome: &'static str, events: usize, elapsed: Duration) {
+        self.commits.with_label_values(&[outcome]).inc();
+        self.commit_duration.observe(elapsed.as_secs_f64());
+        self.commit_events.observe(events as f64);
+    }
+
+    /// Counts lasting events that went to a room's connections here.
+    pub fn delivered(&self, events: usize) {
+        self.events_delivered.inc_by(events as u64);
+    }
+
+    /// All metrics in the text form that Prometheus reads.
+    pub fn render(&self) -> String {
+        let families = self.registry.gather();
+        TextEncoder::new()
+            .encode_to_string(&families)
+            .expect("the registry has checked every name and label")
+    }
+}
+
+impl Deref for Metrics {
+    type Target = Families;
+
+    fn deref(&self) -> &Families {
+        &self.0
+    }
+}
+
+impl Families {
+    #[expect(clippy::too_many_lines, reason = "a list, one entry a metric")]
+    fn new(new: Builder) -> Self {
+        Self {
+            http_requests: new.counters(
+                "natter_http_requests_total",
+                "Requests answered. Status 499 is a client that left before its answer.",
+                &["method", "route", "status"],
+                [],
             ),
-        );
-        let appends = register(
-            &registry,
-            IntCounterVec::new(
-                Opts::new("natter_log_appends_total", "Appends by outcome."),
+            http_request_duration: new.histograms(
+                "natter_http_request_duration_seconds",
+                "Time until the answer to a request began.",
+                &["method", "route"],
+            ),
+            tcp_connections: new
+                .gauge("natter_tcp_connections", "Open TCP connections on the public port."),
+            connections: new.gauges(
+                "natter_connections",
+                "Open Socket.IO connections.",
+                &["transport", "kind"],
+                pairs(&TRANSPORTS, &SOCKET_KINDS),
+            ),
+            connects: new.counters(
+                "natter_connects_total",
+                "Socket.IO connections that were let in.",
+                &["transport", "kind"],
+                pairs(&TRANSPORTS, &SOCKET_KINDS),
+            ),
+            disconnects: new.counters(
+                "natter_disconnects_total",
+                "Socket.IO connections that ended.",
+                &["reason"],
+                singles(&DISCONNECT_REASONS),
+            ),
+            commits: new.counters(
+                "natter_commits_total",
+                "Appends to the log.",
                 &["outcome"],
+                singles(&COMMIT_OUTCOMES),
             ),
-        );
-        let events_delivered = register(
-            &registry,
-            IntCounter::new(
-                "natter_log_events_delivered_total",
+            messages_stored: new.counter("natter_messages_stored_total", "Messages stored."),
+            commit_duration: new.histogram(
+                "natter_commit_duration_seconds",
+                "Time a commit of the log took.",
+                &LATENCIES,
+            ),
+            commit_events: new.histogram(
+                "natter_commit_events",
+                "Events that a commit of the log held.",
+                &BATCHES,
+            ),
+            events_delivered: new.counter(
+                "natter_events_delivered_total",
                 "Lasting events handed to the connections of this node, each counted once a room.",
             ),
-        );
-        Self(Arc::new(Families {
-            registry,
-            append_seconds,
-            append_events,
-            appends,
-            events_delivered,
-        }))
-    }
-
-    /// The registry, for the page that is scraped.
-    pub fn registry(&self) -> &Registry {
-        &self.0.registry
-    }
-
-    /// An append of `events` events took `elapsed` and ended as `outcome`: `stored`, `position_taken`, `client_id_taken` or `unknown`.
-    pub fn appended(&self, outcome: &'static str, events: usize, elapsed: Duration) {
-        self.0.appends.with_label_values(&[outcome]).inc();
-        self.0.append_seconds.observe(elapsed.as_secs_f64());
-        self.0.append_events.observe(events as f64);
-    }
-
-    /// `events` lasting events went to a room's connections here.
-    pub fn delivered(&self, events: usize) {
-        self.0.events_delivered.inc_by(events as u64);
+            queue_refusals: new.counters(
+                "natter_queue_refusals_total",
+                "What was refused because a queue was full.",
+                &["queue"],
+                singles(&QUEUES),
+            ),
+            login_failures: new.counters(
+                "natter_login_failures_total",
+                "Logins that failed.",
+                &["reason"],
+                singles(&LOGIN_FAILURES),
+            ),
+            registry: new.0,
+        }
     }
 }
 
@@ -83,11 +204,128 @@ impl Default for Metrics {
     }
 }
 
-fn register<C: prometheus::core::Collector + Clone + 'static>(
-    registry: &Registry,
-    made: prometheus::Result<C>,
-) -> C {
-    let collector = made.expect("the names and labels of metrics are constants, and right");
-    registry.register(Box::new(collector.clone())).expect("every metric has a name of its own");
-    collector
+/// Writes a number without allocating: this is on the way of every request.
+fn decimal(mut number: u16, digits: &mut [u8; 5]) -> &str {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + u8::try_from(number % 10).expect("a digit is below ten");
+        number /= 10;
+        if number == 0 {
+            return std::str::from_utf8(&digits[start..]).expect("digits are ASCII");
+        }
+    }
+}
+
+fn singles<'a>(values: &[&'a str]) -> Vec<Vec<&'a str>> {
+    values.iter().map(|value| vec![*value]).collect()
+}
+
+fn pairs<'a>(first: &[&'a str], second: &[&'a str]) -> Vec<Vec<&'a str>> {
+    first.iter().flat_map(|one| second.iter().map(move |two| vec![*one, *two])).collect()
+}
+
+/// Makes metrics and registers them. Series of known labels begin at zero instead of being absent,
+/// so that a rate over the first of them is seen.
+struct Builder(Registry);
+
+const VALID: &str = "names and labels of metrics are fixed here, and a test makes them all";
+
+impl Builder {
+    fn register<C: Collector + Clone + 'static>(&self, collector: C) -> C {
+        self.0.register(Box::new(collector.clone())).expect(VALID);
+        collector
+    }
+
+    fn build_info(&self) {
+        let opts = Opts::new("natter_build_info", "The version that runs; the value is always 1.");
+        let opts = opts.const_label("version", env!("CARGO_PKG_VERSION"));
+        self.register(IntGauge::with_opts(opts).expect(VALID)).set(1);
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.register(IntCounter::new(name, help).expect(VALID))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::new(name, help).expect(VALID))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.register(Histogram::with_opts(opts).expect(VALID))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        let opts = HistogramOpts::new(name, help).buckets(LATENCIES.to_vec());
+        self.register(HistogramVec::new(opts, labels).expect(VALID))
+    }
+
+    fn counters<'a>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        known: impl IntoIterator<Item = Vec<&'a str>>,
+    ) -> IntCounterVec {
+        let counters = IntCounterVec::new(Opts::new(name, help), labels).expect(VALID);
+        for values in known {
+            counters.with_label_values(&values).reset();
+        }
+        self.register(counters)
+    }
+
+    fn gauges<'a>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        known: impl IntoIterator<Item = Vec<&'a str>>,
+    ) -> IntGaugeVec {
+        let gauges = IntGaugeVec::new(Opts::new(name, help), labels).expect(VALID);
+        for values in known {
+            gauges.with_label_values(&values).set(0);
+        }
+        self.register(gauges)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_rendered_with_help_under_the_naming_rule() {
+        let metrics = Metrics::new();
+        metrics.request_answered("GET", "/users/me", 200, Duration::from_millis(3));
+        let text = metrics.render();
+        let types: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        assert_eq!(types.len(), 14, "{types:?}");
+        for line in types {
+            let (name, kind) = line.split_once(' ').unwrap();
+            assert!(name.starts_with("natter_"), "{name}");
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+            assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+        }
+        assert!(text.contains(
+            "natter_http_requests_total{method=\"GET\",route=\"/users/me\",status=\"200\"} 1"
+        ));
+        assert!(text.contains("natter_connections{kind=\"room\",transport=\"websocket\"} 0"));
+    }
+
+    #[test]
+    fn two_nodes_in_one_process_count_apart() {
+        let (one, other) = (Metrics::new(), Metrics::new());
+        one.messages_stored.inc();
+        assert!(one.render().contains("natter_messages_stored_total 1"));
+        assert!(other.render().contains("natter_messages_stored_total 0"));
+    }
+
+    #[test]
+    fn a_status_is_written_in_decimals() {
+        for number in [0, 7, 200, 499, u16::MAX] {
+            assert_eq!(decimal(number, &mut [0; 5]), number.to_string());
+        }
+    }
 }

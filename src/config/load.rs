@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::setting::{SETTINGS, Setting};
+use super::setting::{Form, SETTINGS, Setting};
 use super::{Config, secret};
 
 /// Where settings come from, each overriding those before it.
@@ -171,7 +171,7 @@ impl Loading {
                 let why = format!("is a secret: give {key}_file or set {}", setting.variable());
                 return Err(ConfigError::new(key, provenance, why));
             }
-            match text_of(value) {
+            match text_of(value, setting.form) {
                 Ok(text) => self.set(setting, &text, provenance)?,
                 Err(why) => return Err(ConfigError::new(key, provenance, why)),
             }
@@ -232,18 +232,17 @@ fn unknown(name: impl Into<String>, provenance: Provenance) -> ConfigError {
 }
 
 /// A value of a file as the text that the environment would hold.
-fn text_of(value: &Value) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Integer(number) => Ok(number.to_string()),
-        Value::Array(items) => {
-            let texts = items.iter().map(|item| match item {
-                Value::String(text) => Ok(text.as_str()),
-                other => Err(format!("a list of texts, not of {}", other.type_str())),
-            });
-            Ok(texts.collect::<Result<Vec<_>, _>>()?.join(","))
+fn text_of(value: &Value, form: Form) -> Result<String, String> {
+    match (form, value) {
+        (Form::Text, Value::String(text)) => Ok(text.clone()),
+        (Form::Text, other) => Err(format!("needs a \"text\", not a {}", other.type_str())),
+        (Form::Number, Value::Integer(number)) => Ok(number.to_string()),
+        (Form::Number, other) => Err(format!("needs a whole number, not a {}", other.type_str())),
+        (Form::List, Value::Array(items)) => {
+            let texts = items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
+            texts.map(|texts| texts.join(",")).ok_or_else(|| "needs a list of texts".to_owned())
         }
-        other => Err(format!("needs a text or a whole number, not a {}", other.type_str())),
+        (Form::List, other) => Err(format!("needs a [\"list\"], not a {}", other.type_str())),
     }
 }
 

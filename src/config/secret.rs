@@ -196,16 +196,29 @@ fn is_made_of_words(text: &[u8]) -> bool {
 /// The file appears whole or not at all, so two processes that start at once use the same one.
 pub(super) fn load_or_create(data_dir: &Path) -> Result<Secret, String> {
     let file = data_dir.join(FILE);
-    let shown = file.display();
-    match fs::read_to_string(&file) {
-        Ok(text) => return checked(&text).map_err(|why| format!("the secret in {shown} {why}")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(format!("cannot read {shown}: {error}")),
+    if let Some(secret) = load(&file)? {
+        return Ok(secret);
     }
-    create(data_dir, &file).map_err(|error| format!("cannot make {shown}: {error}"))?;
-    let text =
-        fs::read_to_string(&file).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    checked(&text).map_err(|why| format!("the secret in {shown} {why}"))
+    create(data_dir, &file).map_err(|error| format!("cannot make {}: {error}", file.display()))?;
+    load(&file)?.ok_or_else(|| format!("{} is gone again", file.display()))
+}
+
+/// Checks the secret of an embedded node, if it has one yet.
+pub(super) fn check(data_dir: &Path) -> Result<(), String> {
+    load(&data_dir.join(FILE)).map(drop)
+}
+
+fn load(file: &Path) -> Result<Option<Secret>, String> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("cannot read {}: {error}", file.display())),
+    };
+    let secret = Secret::new(without_line_end(&text));
+    match secret.check_strength() {
+        Ok(()) => Ok(Some(secret)),
+        Err(why) => Err(format!("the secret in {} {why}", file.display())),
+    }
 }
 
 /// Reads a secret file as Docker and Kubernetes mount it; a line end behind it does not count.
@@ -213,11 +226,6 @@ pub(super) fn read(file: &Path) -> Result<Secret, String> {
     let text = fs::read_to_string(file)
         .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     Ok(Secret::new(without_line_end(&text)))
-}
-
-fn checked(text: &str) -> Result<Secret, String> {
-    let secret = Secret::new(without_line_end(text));
-    secret.check_strength().map(|()| secret)
 }
 
 fn without_line_end(text: &str) -> &str {

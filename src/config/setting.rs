@@ -15,6 +15,17 @@ use super::{
     StoreUrl,
 };
 
+/// What a value is in a file. In the environment everything is text, and a list has commas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `"text"`, also with a unit.
+    Text,
+    /// A whole number.
+    Number,
+    /// `["text", "text"]`
+    List,
+}
+
 /// One thing that can be set.
 pub(super) struct Setting {
     /// The name in a file: `auth.bcrypt_cost`. The variable's name follows from it.
@@ -23,13 +34,15 @@ pub(super) struct Setting {
     pub(super) flag: Option<&'static str>,
     /// Whether only the environment may hold it: secrets.
     pub(super) environment_only: bool,
+    /// What a file has to hold for it.
+    pub(super) form: Form,
     /// Reads the text into its place; the error is the end of a sentence.
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
 }
 
 impl Setting {
     const fn new(key: &'static str, set: fn(&mut Config, &str) -> Result<(), String>) -> Self {
-        Self { key, flag: None, environment_only: false, set }
+        Self { key, flag: None, environment_only: false, form: Form::Text, set }
     }
 
     const fn flag(self, flag: &'static str) -> Self {
@@ -38,6 +51,14 @@ impl Setting {
 
     const fn environment_only(self) -> Self {
         Self { environment_only: true, ..self }
+    }
+
+    const fn number(self) -> Self {
+        Self { form: Form::Number, ..self }
+    }
+
+    const fn list(self) -> Self {
+        Self { form: Form::List, ..self }
     }
 
     /// The name in the environment: `NATTER_AUTH_BCRYPT_COST`. The secret key alone has the name
@@ -61,9 +82,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         .environment_only(),
     Setting::new("secret_key_file", |c, v| put(&mut c.auth.secret_key_file, Ok(optional_path(v)))),
     Setting::new("signup", |c, v| put(&mut c.signup, signup(v))),
-    Setting::new("cors_origins", |c, v| put(&mut c.cors_origins, list(v, Origin::parse))),
+    Setting::new("cors_origins", |c, v| put(&mut c.cors_origins, list(v, Origin::parse))).list(),
     Setting::new("public_url", |c, v| put(&mut c.public_url, public_url(v))),
-    Setting::new("trusted_proxies", |c, v| put(&mut c.trusted_proxies, list(v, network))),
+    Setting::new("trusted_proxies", |c, v| put(&mut c.trusted_proxies, list(v, network))).list(),
     Setting::new("inline_file_limit", |c, v| {
         // Such a file is in memory as a whole, and base64 by polling makes it a third larger.
         put(&mut c.inline_file_limit, byte_size(v, ByteSize::new(0)..=ByteSize::mib(64)))
@@ -72,7 +93,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         put(&mut c.upload_limit, byte_size(v, ByteSize::new(0)..=ByteSize::mib(1 << 20)))
     }),
     Setting::new("drain_grace", |c, v| put(&mut c.drain_grace, duration(v, seconds(1, HOUR)))),
-    Setting::new("auth.bcrypt_cost", |c, v| put(&mut c.auth.bcrypt_cost, number(v, 4..=16))),
+    Setting::new("auth.bcrypt_cost", |c, v| put(&mut c.auth.bcrypt_cost, number(v, 4..=16)))
+        .number(),
     Setting::new("auth.token_lifetime", |c, v| {
         put(&mut c.auth.token_lifetime, duration(v, seconds(1, 366 * 24 * HOUR)))
     }),
@@ -81,7 +103,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("auth.password_min_bytes", |c, v| {
         // bcrypt reads no more than 72.
         put(&mut c.auth.password_min_bytes, number(v, 1..=72).map(|bytes| bytes as usize))
-    }),
+    })
+    .number(),
     Setting::new("auth.admin_email", |c, v| first_admin(c, v, |admin| &mut admin.email)),
     Setting::new("auth.admin_username", |c, v| first_admin(c, v, |admin| &mut admin.username)),
     Setting::new("auth.admin_password", |c, v| {
@@ -97,22 +120,30 @@ pub(super) const SETTINGS: &[Setting] = &[
     }),
     Setting::new("limits.messages_per_second", |c, v| {
         put(&mut c.limits.messages_per_second, limit(v))
-    }),
-    Setting::new("limits.message_burst", |c, v| put(&mut c.limits.message_burst, limit(v))),
-    Setting::new("limits.logins_per_minute", |c, v| put(&mut c.limits.logins_per_minute, limit(v))),
+    })
+    .number(),
+    Setting::new("limits.message_burst", |c, v| put(&mut c.limits.message_burst, limit(v)))
+        .number(),
+    Setting::new("limits.logins_per_minute", |c, v| put(&mut c.limits.logins_per_minute, limit(v)))
+        .number(),
     Setting::new("limits.signups_per_minute", |c, v| {
         put(&mut c.limits.signups_per_minute, limit(v))
-    }),
+    })
+    .number(),
     Setting::new("limits.pending_handshakes_per_address", |c, v| {
         put(&mut c.limits.pending_handshakes_per_address, limit(v))
-    }),
+    })
+    .number(),
     Setting::new("limits.sockets_per_address", |c, v| {
         put(&mut c.limits.sockets_per_address, limit(v))
-    }),
-    Setting::new("limits.sockets_per_user", |c, v| put(&mut c.limits.sockets_per_user, limit(v))),
+    })
+    .number(),
+    Setting::new("limits.sockets_per_user", |c, v| put(&mut c.limits.sockets_per_user, limit(v)))
+        .number(),
     Setting::new("limits.memberships_per_user", |c, v| {
         put(&mut c.limits.memberships_per_user, limit(v))
-    }),
+    })
+    .number(),
     Setting::new("socket.ping_interval", |c, v| {
         put(&mut c.socket.ping_interval, duration(v, heartbeat()))
     }),

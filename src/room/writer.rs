@@ -273,6 +273,9 @@ impl Writer {
         for Numbered { queued, event } in numbered {
             known.members.apply(&event.body);
             known.tail = tail_at(&event);
+            if matches!(event.body, Body::Message(_)) {
+                self.shared.metrics.messages_stored.inc();
+            }
             let event = Arc::new(event);
             (queued.reply)(Ok(Committed { event: Arc::clone(&event), repeated: false }));
             events.push(event);

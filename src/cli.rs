@@ -1,0 +1,169 @@
+//! The command line.
+
+mod serve;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, DEFAULT_FILE, Sources};
+
+/// The exit code for a wrong configuration, the same as for wrong arguments.
+const MISCONFIGURED: u8 = 2;
+
+/// A chat server that a team puts behind its own product.
+///
+/// Every setting is also a variable NATTER_..., or a line of a file: see `natter default-config`.
+#[derive(Debug, Parser)]
+#[command(name = "natter", version)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// The settings that are common enough to be flags. They are read as text here and checked with
+/// all others.
+#[derive(Debug, Args)]
+struct Flags {
+    /// A TOML file with settings [variable: NATTER_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where clients connect [variable: NATTER_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where /metrics is served, or off [variable: NATTER_METRICS_LISTEN] [default: 127.0.0.1:9464]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    metrics_listen: Option<String>,
+    /// The folder of everything this node keeps [variable: NATTER_DATA_DIR] [default: ./natter-data]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// Where users, rooms and messages are kept [variable: NATTER_STORE_URL] [default: sqlite:]
+    #[arg(long, global = true, value_name = "URL")]
+    store: Option<String>,
+    /// How nodes hear from each other [variable: NATTER_BUS_URL] [default: local:]
+    #[arg(long, global = true, value_name = "URL")]
+    bus: Option<String>,
+    /// Where uploaded files are kept [variable: NATTER_MEDIA_URL] [default: file:]
+    #[arg(long, global = true, value_name = "URL")]
+    media: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server; what natter does when told nothing else
+    Serve,
+    /// Say what is wrong with the configuration, if anything is
+    CheckConfig,
+    /// Print a file of all settings at their defaults, commented out
+    DefaultConfig,
+    /// Print the version
+    Version,
+}
+
+/// Does what the command line of this process says; 2 is the code for wrong arguments and a wrong
+/// configuration, 1 for whatever else fails.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let sources = cli.flags.sources();
+    let done = match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&sources),
+        Command::CheckConfig => check_config(&sources),
+        Command::DefaultConfig => {
+            print(DEFAULT_FILE);
+            Ok(())
+        }
+        Command::Version => {
+            print(concat!("natter ", env!("CARGO_PKG_VERSION"), "\n"));
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+/// Why a command failed: a sentence, and the code to exit with.
+#[derive(Debug)]
+struct Failure {
+    sentence: String,
+    code: u8,
+}
+
+impl Failure {
+    /// Something other than the configuration.
+    fn other(error: impl ToString) -> Self {
+        Self { sentence: error.to_string(), code: 1 }
+    }
+
+    fn tell(&self) -> ExitCode {
+        // A closed stderr is no reason for a panic.
+        _ = writeln!(std::io::stderr(), "natter: {}", self.sentence);
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self { sentence: error.to_string(), code: MISCONFIGURED }
+    }
+}
+
+impl Flags {
+    fn sources(self) -> Sources {
+        let flags = [
+            ("listen", self.listen),
+            ("metrics-listen", self.metrics_listen),
+            ("data-dir", self.data_dir),
+            ("store", self.store),
+            ("bus", self.bus),
+            ("media", self.media),
+        ];
+        let given = flags.into_iter().filter_map(|(flag, value)| Some((flag, value?)));
+        Sources::of_process(self.config, given.collect())
+    }
+}
+
+fn check_config(sources: &Sources) -> Result<(), Failure> {
+    Config::load(sources)?.check_secret()?;
+    print("The configuration is fine.\n");
+    Ok(())
+}
+
+/// Prints `text`; whoever closed the pipe has read enough.
+fn print(text: &str) {
+    _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_is_a_setting() {
+        let text = |value: &str| Some(value.to_owned());
+        let flags = Flags {
+            config: None,
+            listen: text("127.0.0.1:1"),
+            metrics_listen: text("off"),
+            data_dir: text("/d"),
+            store: text("sqlite:/s"),
+            bus: text("local:"),
+            media: text("file:/m"),
+        };
+        let sources = Sources { environment: Vec::new(), ..flags.sources() };
+        assert_eq!(sources.flags.len(), 6);
+        assert!(Config::load(&sources).is_ok());
+    }
+}

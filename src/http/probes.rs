@@ -1,0 +1,92 @@
+//! What the platform asks: does the process live, may it be sent work?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures::future::BoxFuture;
+
+use crate::api::{ErrorBody, ErrorCode};
+use crate::lifecycle::{Lifecycle, Phase};
+
+/// How long a part behind the node may take to say that it is there. Probes give up after a second
+/// or a few; an answer that comes later is none.
+const CHECK_TIME: Duration = Duration::from_secs(2);
+
+/// Asks a part that the node cannot work without, such as the store, whether it answers. The error
+/// is for the log.
+pub(crate) type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// `/livez`, which answers while the process does, whatever is wrong behind it (restarting would
+/// not repair that), and `/readyz`, which answers 200 only while new clients may be sent here.
+pub(crate) fn router(lifecycle: Lifecycle, store: Check) -> Router {
+    let ready = move || {
+        let (lifecycle, store) = (lifecycle.clone(), Arc::clone(&store));
+        async move { readyz(&lifecycle, &store).await }
+    };
+    Router::new().route("/livez", get(livez)).route("/readyz", get(ready))
+}
+
+async fn livez() -> Response {
+    fresh(StatusCode::OK, "alive\n")
+}
+
+async fn readyz(lifecycle: &Lifecycle, store: &Check) -> Response {
+    if lifecycle.phase() > Phase::Serving {
+        return not_ready(ErrorCode::Draining, "This node is shutting down.");
+    }
+    let checked = tokio::time::timeout(CHECK_TIME, store()).await;
+    let why = match checked {
+        Ok(Ok(())) => return fresh(StatusCode::OK, "ready\n"),
+        Ok(Err(why)) => why,
+        Err(_elapsed) => format!("no answer within {CHECK_TIME:?}"),
+    };
+    tracing::warn!(error = why, "not ready: the store does not answer");
+    not_ready(ErrorCode::Unavailable, "The store does not answer.")
+}
+
+fn not_ready(code: ErrorCode, detail: &str) -> Response {
+    let body = ErrorBody { detail: detail.to_owned(), code, errors: Vec::new() };
+    fresh(StatusCode::SERVICE_UNAVAILABLE, axum::Json(body))
+}
+
+fn fresh(status: StatusCode, body: impl IntoResponse) -> Response {
+    (status, [(CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::extract::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn status(lifecycle: &Lifecycle, store: Check, path: &str) -> u16 {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let answer = router(lifecycle.clone(), store).oneshot(request).await.unwrap();
+        assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+        answer.status().as_u16()
+    }
+
+    fn fine() -> Check {
+        Arc::new(|| Box::pin(async { Ok(()) }))
+    }
+
+    #[tokio::test]
+    async fn a_node_is_ready_while_it_serves_and_its_store_answers() {
+        let lifecycle = Lifecycle::new();
+        let down: Check = Arc::new(|| Box::pin(async { Err("disk on fire".to_owned()) }));
+        let stuck: Check = Arc::new(|| Box::pin(futures::future::pending()));
+        assert_eq!(status(&lifecycle, fine(), "/readyz").await, 200);
+        assert_eq!(status(&lifecycle, down.clone(), "/readyz").await, 503);
+        assert_eq!(status(&lifecycle, stuck, "/readyz").await, 503);
+        lifecycle.advance(Phase::Leaving);
+        assert_eq!(status(&lifecycle, fine(), "/readyz").await, 503);
+        assert_eq!(status(&lifecycle, down, "/livez").await, 200);
+    }
+}
