@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, Secret};
 use crate::domain::Epoch;
 use crate::keys::Keys;
+use crate::media::{Links, Media};
 use crate::metrics::Metrics;
 use crate::room::Rooms;
 use crate::store::DynStore;
@@ -26,6 +27,10 @@ pub struct Parts {
     pub keys: Keys,
     /// Where everything is kept.
     pub store: DynStore,
+    /// Where the bytes of attachments are.
+    pub media: Media,
+    /// Signs the paths of media.
+    pub media_links: Links,
     /// The life of the store that positions belong to.
     pub epoch: Epoch,
     /// The live rooms of this node.

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 mod http;
+pub mod jobs;
 pub mod keys;
 mod lifecycle;
 mod link;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::api::ErrorCode;
+use crate::config::ByteSize;
 use crate::domain::text::Invalid;
+use crate::media::MediaError;
 use crate::room::Refused;
 use crate::store::{Conflict, StoreError};
 
@@ -132,6 +134,20 @@ impl From<StoreError> for Error {
             StoreError::Conflict(conflict) => conflict.into(),
             StoreError::Unavailable(_) => Self::Unavailable(Box::new(error)),
             StoreError::Malformed(_) => Self::Internal(Box::new(error)),
+        }
+    }
+}
+
+impl From<MediaError> for Error {
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::NotFound => Self::NotFound("File"),
+            MediaError::TooLarge { limit } => {
+                let limit = ByteSize::new(limit);
+                Self::TooLarge(format!("The file is larger than {limit}."))
+            }
+            MediaError::Full(_) => Self::StorageFull,
+            MediaError::Unavailable(_) => Self::Unavailable(Box::new(error)),
         }
     }
 }

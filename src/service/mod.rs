@@ -1,5 +1,6 @@
 //! Use cases: every rule that needs I/O. Each takes the [`crate::app::App`] and who asks.
 
+pub mod attachments;
 pub mod error;
 
 pub use error::Error;

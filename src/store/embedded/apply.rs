@@ -112,8 +112,8 @@ fn delete_room(conn: &Connection, room: RoomId) -> Result<()> {
         "UPDATE rooms SET is_deleted = 1 WHERE id = ?1",
         "DELETE FROM memberships WHERE room = ?1",
         "DELETE FROM join_requests WHERE room = ?1",
-        // What was uploaded and is in no message has nowhere to go.
-        "UPDATE uploads SET state = 'deleting' WHERE room = ?1 AND is_stored = 0",
+        // Nobody can read the room any more, nor load its files.
+        "UPDATE uploads SET state = 'deleting', is_stored = 0 WHERE room = ?1",
     ] {
         conn.prepare_cached(sql)?.execute([room])?;
     }
