@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, Secret};
 use crate::domain::Epoch;
 use crate::keys::Keys;
+use crate::lifecycle::Lifecycle;
 use crate::media::{Links, Media};
 use crate::metrics::Metrics;
 use crate::room::Rooms;
@@ -35,6 +36,8 @@ pub struct Parts {
     pub epoch: Epoch,
     /// The live rooms of this node.
     pub rooms: Rooms,
+    /// Whether the node is about to go.
+    pub lifecycle: Lifecycle,
     /// What the node counts about itself.
     pub metrics: Metrics,
     /// Work that must end before the node does.

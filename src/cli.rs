@@ -96,8 +96,14 @@ struct Failure {
 
 impl Failure {
     /// Something other than the configuration.
-    fn other(error: impl ToString) -> Self {
-        Self { sentence: error.to_string(), code: 1 }
+    fn other(error: impl std::error::Error) -> Self {
+        let mut sentence = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            sentence = format!("{sentence}: {error}");
+            cause = error.source();
+        }
+        Self { sentence, code: 1 }
     }
 
     fn tell(&self) -> ExitCode {

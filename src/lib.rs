@@ -7,7 +7,7 @@ pub mod domain;
 mod http;
 pub mod jobs;
 pub mod keys;
-mod lifecycle;
+pub mod lifecycle;
 mod link;
 pub mod log;
 pub mod media;

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 /// The stages of a node's life, each after the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// Up and willing.
     Serving,
     /// Told to go: not ready any more, so that no balancer sends anybody here, but everything
@@ -20,26 +20,26 @@ pub(crate) enum Phase {
 
 /// The phase of one node, and word of when it changes. Clones are the same one.
 #[derive(Debug, Clone)]
-pub(crate) struct Lifecycle(Arc<watch::Sender<Phase>>);
+pub struct Lifecycle(Arc<watch::Sender<Phase>>);
 
 impl Lifecycle {
     /// A node that serves.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(Phase::Serving)))
     }
 
     /// Where the node is now.
-    pub(crate) fn phase(&self) -> Phase {
+    pub fn phase(&self) -> Phase {
         *self.0.borrow()
     }
 
     /// Whether new sockets are to be refused with 503 and the code `draining`.
-    pub(crate) fn refuses_sockets(&self) -> bool {
+    pub fn refuses_sockets(&self) -> bool {
         self.phase() >= Phase::Refusing
     }
 
     /// Goes on to `phase`; never back.
-    pub(crate) fn advance(&self, phase: Phase) {
+    pub fn advance(&self, phase: Phase) {
         self.0.send_if_modified(|current| {
             let is_later = phase > *current;
             if is_later {
@@ -50,10 +50,16 @@ impl Lifecycle {
     }
 
     /// Waits until the node is in `phase`, or past it.
-    pub(crate) async fn reached(&self, phase: Phase) {
+    pub async fn reached(&self, phase: Phase) {
         let mut changes = self.0.subscribe();
         let reached = changes.wait_for(|current| *current >= phase).await;
         reached.map(drop).expect("the sender lives as long as `self`");
+    }
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,9 +1,11 @@
 //! One node: puts the parts together, serves, and comes to a clean end.
 
+mod assemble;
 mod drain;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,13 +15,15 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::assemble::assemble;
+use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::http::listener::{self, Listener};
 use crate::http::probes::{self, Check};
-use crate::http::trace::{Tracing, trace};
-use crate::lifecycle::Lifecycle;
+use crate::http::trace::{Tracing, chain, trace};
 use crate::link::Links;
 use crate::metrics::Metrics;
+use crate::store::{Access, StoreError};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,14 +41,27 @@ pub enum StartError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The data folder cannot be made.
+    #[error("data_dir: cannot make {}: {source}", path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("store.url: cannot open the store")]
+    Store(#[source] StoreError),
+    /// The media store cannot be opened.
+    #[error("media.url: cannot open the media store")]
+    Media(#[source] io::Error),
 }
 
 /// A running node. Dropping it stops nothing; [`Node::drain`] does.
 pub struct Node {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
-    config: Arc<Config>,
-    lifecycle: Lifecycle,
+    app: App,
     links: Links,
     stop: CancellationToken,
 }
@@ -71,37 +88,27 @@ impl Node {
     ///
     /// [`StartError`], with nothing left running.
     pub async fn start(config: Config, socket: TcpListener) -> Result<Self, StartError> {
-        config.validate()?;
-        let config = Arc::new(config);
-        let metrics = Metrics::new();
-        let (lifecycle, links, stop) =
-            (Lifecycle::new(), Links::default(), CancellationToken::new());
         let address = local_address("listen", config.listen, &socket)?;
-        let metrics_socket = match config.metrics.listen {
-            Some(address) => Some(listen("metrics.listen", address)?),
-            None => None,
+        let (metrics_socket, metrics_address) = match config.metrics.listen {
+            Some(wanted) => {
+                let socket = listen("metrics.listen", wanted)?;
+                let address = local_address("metrics.listen", wanted, &socket)?;
+                (Some(socket), Some(address))
+            }
+            None => (None, None),
         };
-        let metrics_address = match (&metrics_socket, config.metrics.listen) {
-            (Some(socket), Some(wanted)) => Some(local_address("metrics.listen", wanted, socket)?),
-            _ => None,
-        };
+        let app = assemble(config, Access::Node).await?;
+        let (links, stop) = (Links::default(), CancellationToken::new());
 
-        let store: Check = Arc::new(|| Box::pin(async { Ok(()) }));
-        let tracing = Tracing {
-            metrics: metrics.clone(),
-            trusted_proxies: config.trusted_proxies.clone().into(),
-        };
-        let router = Router::new()
-            .merge(probes::router(lifecycle.clone(), store))
-            .layer(from_fn_with_state(tracing, trace));
+        let router = public_router(&app);
         let public = Listener { router, links: links.clone(), stop: stop.clone() };
         tokio::spawn(public.serve(socket));
         if let Some(socket) = metrics_socket {
-            let router = operators_router(metrics, links.clone());
+            let router = operators_router(app.metrics.clone(), links.clone());
             let own = Listener { router, links: Links::default(), stop: stop.clone() };
             tokio::spawn(own.serve(socket));
         }
-        Ok(Self { address, metrics_address, config, lifecycle, links, stop })
+        Ok(Self { address, metrics_address, app, links, stop })
     }
 
     /// Where clients connect.
@@ -121,6 +128,22 @@ fn local_address(
     socket: &TcpListener,
 ) -> Result<SocketAddr, StartError> {
     socket.local_addr().map_err(|source| StartError::Listen { setting, address: wanted, source })
+}
+
+/// What clients are served.
+fn public_router(app: &App) -> Router {
+    let store = Arc::clone(&app.store);
+    let check: Check = Arc::new(move || {
+        let store = Arc::clone(&store);
+        Box::pin(async move { store.check().await.map_err(|error| chain(&error)) })
+    });
+    let tracing = Tracing {
+        metrics: app.metrics.clone(),
+        trusted_proxies: app.config.trusted_proxies.clone().into(),
+    };
+    Router::new()
+        .merge(probes::router(app.lifecycle.clone(), check))
+        .layer(from_fn_with_state(tracing, trace))
 }
 
 /// What the operator's own port serves. Nothing of it is on the public one.

@@ -9,6 +9,8 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::future::BoxFuture;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::api::{ErrorBody, ErrorCode};
 use crate::lifecycle::{Lifecycle, Phase};
@@ -17,6 +19,9 @@ use crate::lifecycle::{Lifecycle, Phase};
 /// or a few; an answer that comes later is none.
 const CHECK_TIME: Duration = Duration::from_secs(2);
 
+/// How long an answer of the store is good for. Anybody may ask, and an answer costs a write.
+const CHECK_AGE: Duration = Duration::from_secs(1);
+
 /// Asks a part that the node cannot work without, such as the store, whether it answers. The error
 /// is for the log.
 pub(crate) type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -24,9 +29,10 @@ pub(crate) type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> +
 /// `/livez`, which answers while the process does, whatever is wrong behind it (restarting would
 /// not repair that), and `/readyz`, which answers 200 only while new clients may be sent here.
 pub(crate) fn router(lifecycle: Lifecycle, store: Check) -> Router {
+    let readiness = Arc::new(Readiness { lifecycle, store, last: Mutex::new(None) });
     let ready = move || {
-        let (lifecycle, store) = (lifecycle.clone(), Arc::clone(&store));
-        async move { readyz(&lifecycle, &store).await }
+        let readiness = Arc::clone(&readiness);
+        async move { readiness.readyz().await }
     };
     Router::new().route("/livez", get(livez)).route("/readyz", get(ready))
 }
@@ -35,18 +41,41 @@ async fn livez() -> Response {
     fresh(StatusCode::OK, "alive\n")
 }
 
-async fn readyz(lifecycle: &Lifecycle, store: &Check) -> Response {
-    if lifecycle.phase() > Phase::Serving {
-        return not_ready(ErrorCode::Draining, "This node is shutting down.");
+struct Readiness {
+    lifecycle: Lifecycle,
+    store: Check,
+    /// When the store was asked, and whether it answered. Locked while it is being asked, so that
+    /// it is asked once however many want to know.
+    last: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Readiness {
+    async fn readyz(&self) -> Response {
+        if self.lifecycle.phase() > Phase::Serving {
+            return not_ready(ErrorCode::Draining, "This node is shutting down.");
+        }
+        if self.store_answers().await {
+            return fresh(StatusCode::OK, "ready\n");
+        }
+        not_ready(ErrorCode::Unavailable, "The store does not answer.")
     }
-    let checked = tokio::time::timeout(CHECK_TIME, store()).await;
-    let why = match checked {
-        Ok(Ok(())) => return fresh(StatusCode::OK, "ready\n"),
-        Ok(Err(why)) => why,
-        Err(_elapsed) => format!("no answer within {CHECK_TIME:?}"),
-    };
-    tracing::warn!(error = why, "not ready: the store does not answer");
-    not_ready(ErrorCode::Unavailable, "The store does not answer.")
+
+    async fn store_answers(&self) -> bool {
+        let mut last = self.last.lock().await;
+        if let Some((_, answered)) = last.filter(|(asked, _)| asked.elapsed() < CHECK_AGE) {
+            return answered;
+        }
+        let failure = match tokio::time::timeout(CHECK_TIME, (self.store)()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(why)) => Some(why),
+            Err(_elapsed) => Some(format!("no answer within {CHECK_TIME:?}")),
+        };
+        if let Some(error) = &failure {
+            tracing::warn!(error, "not ready: the store does not answer");
+        }
+        *last = Some((Instant::now(), failure.is_none()));
+        failure.is_none()
+    }
 }
 
 fn not_ready(code: ErrorCode, detail: &str) -> Response {
@@ -88,5 +117,21 @@ mod tests {
         lifecycle.advance(Phase::Leaving);
         assert_eq!(status(&lifecycle, fine(), "/readyz").await, 503);
         assert_eq!(status(&lifecycle, down, "/livez").await, 200);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_asks_costs_one_check() {
+        let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = Arc::clone(&asked);
+        let store: Check = Arc::new(move || {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Box::pin(async { Ok(()) })
+        });
+        let router = router(Lifecycle::new(), store);
+        for _ in 0..20 {
+            let request = Request::get("/readyz").body(Body::empty()).unwrap();
+            assert_eq!(router.clone().oneshot(request).await.unwrap().status(), 200);
+        }
+        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
     }
 }

@@ -152,14 +152,15 @@ impl Line {
         self.tracing.metrics.request_answered(self.method, route, status, duration);
         let _entered = self.span.enter();
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let error = error.map(|error| chain(error.as_ref()));
         match (status, error) {
             // What machines ask all the time would bury the rest.
             (..500 | 503, _) if is_routine(route) => {
                 tracing::debug!(status, duration_ms, "answered");
             }
             // Not now, the client is told, and comes back: no fault of the code.
-            (503, error) => tracing::warn!(status, duration_ms, error = chain(error), "refused"),
-            (500.., error) => tracing::error!(status, duration_ms, error = chain(error), "failed"),
+            (503, error) => tracing::warn!(status, duration_ms, error, "refused"),
+            (500.., error) => tracing::error!(status, duration_ms, error, "failed"),
             _ => tracing::info!(status, duration_ms, "answered"),
         }
     }
@@ -177,16 +178,15 @@ fn is_routine(route: &str) -> bool {
     matches!(route, "/livez" | "/readyz") || route.starts_with("/socket.io")
 }
 
-/// An error and all that led to it, in one line.
-fn chain(error: Option<&Arc<Error>>) -> Option<String> {
-    let error: &dyn std::error::Error = error?.as_ref();
+/// An error and all that led to it, in one line. For the log: it may name what clients may not know.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    Some(text)
+    text
 }
 
 #[cfg(test)]

@@ -9,10 +9,12 @@
 
 pub mod embedded;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::config::StoreUrl;
 use crate::domain::attachment::Upload;
 use crate::domain::event::Event;
 use crate::domain::membership::ReadMarker;
@@ -27,6 +29,30 @@ pub type DynStore = Arc<dyn Store>;
 
 /// What the ports answer.
 pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// As what a process opens the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// As a node. There is one at a time where the store is a file.
+    Node,
+    /// As an operator's command, which may run beside a node. It must not append to the log.
+    Command,
+}
+
+/// Opens the store that `url` names; a file is made if it is not there, its folder is not.
+///
+/// # Errors
+///
+/// [`StoreError::Unavailable`] if it cannot be opened, or as a node by another process already;
+/// [`StoreError::Malformed`] if it is no store of this version or an earlier one.
+pub async fn connect(url: &StoreUrl, data_dir: &Path, access: Access) -> Result<DynStore> {
+    let Some(path) = url.sqlite_path(data_dir) else {
+        return Err(StoreError::Unavailable("no adapter for store.url in this build".into()));
+    };
+    let exclusive = access == Access::Node;
+    let options = embedded::Options { exclusive, ..embedded::Options::default() };
+    Ok(Arc::new(embedded::Embedded::open(path, options).await?))
+}
 
 /// Why the store did not do what was asked, by what the caller does next.
 #[derive(Debug, thiserror::Error)]

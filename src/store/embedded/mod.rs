@@ -41,12 +41,15 @@ pub struct Options {
     pub queue: usize,
     /// How long a call may take, waiting included. After it the answer is [`StoreError::Unavailable`].
     pub timeout: Duration,
+    /// Whether no other process may have the store open so at the same time, as it must be for a node.
+    /// A command beside a running node leaves its rooms alone, and this off.
+    pub exclusive: bool,
 }
 
 impl Default for Options {
-    /// Four readers, 4,096 waiting writes (a few transactions), 10 s as a disk that syncs slowly may need.
+    /// For a node: four readers, 4,096 waiting writes (a few transactions), 10 s as a disk that syncs slowly may need.
     fn default() -> Self {
-        Self { readers: 4, queue: 4096, timeout: Duration::from_secs(10) }
+        Self { readers: 4, queue: 4096, timeout: Duration::from_secs(10), exclusive: true }
     }
 }
 
@@ -63,7 +66,7 @@ impl Embedded {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] if the file cannot be opened, or another process has it open;
+    /// [`StoreError::Unavailable`] if the file cannot be opened, or another process has it open exclusively too;
     /// [`StoreError::Malformed`] if it is no store, or one that a newer natter wrote. Nothing is changed then.
     pub async fn open(path: impl Into<PathBuf>, options: Options) -> Result<Self> {
         let path = path.into();
@@ -72,7 +75,7 @@ impl Embedded {
     }
 
     fn open_blocking(path: &Path, options: Options) -> Result<Self> {
-        let lock = lock(path)?;
+        let lock = if options.exclusive { Some(lock(path)?) } else { None };
         create_private(path)?;
         let mut conn = connect(path)?;
         migrations::check(&conn)?;

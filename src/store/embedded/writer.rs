@@ -32,7 +32,7 @@ impl Writer {
     /// wait; beyond that callers wait for a place, `timeout` at the longest, answer included.
     pub(super) fn start(
         conn: Connection,
-        lock: File,
+        lock: Option<File>,
         queue: usize,
         timeout: Duration,
     ) -> std::io::Result<Self> {

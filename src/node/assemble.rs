@@ -1,0 +1,69 @@
+//! Puts the parts of a node together, each on what lies below it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::StartError;
+use crate::app::{App, Parts};
+use crate::config::Config;
+use crate::domain::Timestamp;
+use crate::keys::Keys;
+use crate::lifecycle::Lifecycle;
+use crate::media::{Links, Media};
+use crate::metrics::Metrics;
+use crate::room::{Rooms, Settings, Teller};
+use crate::store::{self, Access};
+
+/// Opens what `config` names and makes the app of it.
+///
+/// # Errors
+///
+/// [`StartError`]: the configuration, the data folder, the store, or the media store.
+pub(crate) async fn assemble(config: Config, access: Access) -> Result<App, StartError> {
+    config.validate()?;
+    make_data_dir(&config)
+        .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
+    let secret = config.secret_key()?;
+    let keys = Keys::derive(secret.expose().as_bytes());
+    let store = store::connect(&config.store, &config.data_dir, access).await;
+    let store = store.map_err(StartError::Store)?;
+    let epoch = store.epoch().await.map_err(StartError::Store)?;
+    let media = Media::connect(&config.media, &config.data_dir).map_err(StartError::Media)?;
+    let media_links = Links::new(keys.media.clone(), config.auth.token_lifetime);
+    let metrics = Metrics::new();
+    let signer = media_links.clone();
+    let teller = Teller {
+        epoch,
+        sign: Arc::new(move |attachment, variant, reader| {
+            signer.sign(attachment.id, reader, variant, Timestamp::now())
+        }),
+    };
+    let settings = Settings {
+        leave_grace: config.presence.leave_grace,
+        sockets_per_user: config.limits.sockets_per_user.get().unwrap_or(0) as usize,
+    };
+    let rooms = Rooms::new(Arc::clone(&store), metrics.clone(), teller, settings);
+    Ok(App::new(Parts {
+        config,
+        secret,
+        keys,
+        store,
+        epoch,
+        rooms,
+        media,
+        media_links,
+        lifecycle: Lifecycle::new(),
+        metrics,
+        tasks: TaskTracker::new(),
+    }))
+}
+
+/// Makes the folder of what this node keeps. It holds password hashes and messages, so a new one
+/// is open to its owner alone; one that is there stays as its owner made it.
+fn make_data_dir(config: &Config) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir)
+}
