@@ -15,7 +15,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::assemble::assemble;
+pub use self::assemble::assemble;
 use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::http::listener::{self, Listener};

@@ -23,7 +23,7 @@ use crate::store::{self, Access};
 /// # Errors
 ///
 /// [`StartError`]: the configuration, the data folder, the store, or the media store.
-pub(crate) async fn assemble(config: Config, access: Access) -> Result<App, StartError> {
+pub async fn assemble(config: Config, access: Access) -> Result<App, StartError> {
     config.validate()?;
     make_data_dir(&config)
         .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;

@@ -2,13 +2,12 @@
 //! collected.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use natter::api::{ErrorCode, Variant};
-use natter::app::{App, Parts};
-use natter::config::{ByteSize, Config, MediaUrl, Secret};
+use natter::app::App;
+use natter::config::{ByteSize, Config};
 use natter::domain::attachment::Upload;
 use natter::domain::event::MemberAdded;
 use natter::domain::{
@@ -16,13 +15,9 @@ use natter::domain::{
     Nonce, RemovalReason, Role, RoomId, Seq, Timestamp, User, UserId, Username,
 };
 use natter::jobs::media_gc::{self, Removed};
-use natter::keys::Keys;
-use natter::media::{Links, Media};
-use natter::metrics::Metrics;
-use natter::room::{Rooms, Settings, Teller};
+use natter::node::assemble;
 use natter::service::{Error, attachments};
-use natter::store::embedded::{Embedded, Options};
-use natter::store::{Appended, NewRoom, NewUser, Store, UserChange};
+use natter::store::{Access, Appended, NewRoom, NewUser, Store, UserChange};
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -38,24 +33,8 @@ struct World {
 }
 
 async fn app(folder: &Path, config: Config) -> App {
-    let keys = Keys::derive(&[7; 32]);
-    let options = Options::default();
-    let store = Arc::new(Embedded::open(folder.join("natter.db"), options).await.unwrap());
-    let (epoch, metrics) = (store.epoch().await.unwrap(), Metrics::new());
-    let teller = Teller { epoch, sign: Arc::new(|_, _, _| unreachable!("nothing is told here")) };
-    let settings = Settings { leave_grace: Duration::from_secs(10), sockets_per_user: 0 };
-    App::new(Parts {
-        config,
-        secret: Secret::new("a secret of at least thirty-two bytes"),
-        media: Media::connect(&MediaUrl::Folder { path: None }, folder).unwrap(),
-        media_links: Links::new(keys.media.clone(), HALF_AN_HOUR),
-        keys,
-        store: store.clone(),
-        epoch,
-        rooms: Rooms::new(store, metrics.clone(), teller, settings),
-        metrics,
-        tasks: tokio_util::task::TaskTracker::new(),
-    })
+    let config = Config { data_dir: folder.to_owned(), ..config };
+    assemble(config, Access::Node).await.unwrap()
 }
 
 impl World {
