@@ -2,6 +2,7 @@
 
 mod assemble;
 mod drain;
+mod jobs;
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,7 +33,7 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// An address cannot be listened on.
-    #[error("{setting}: cannot listen on {address}: {source}")]
+    #[error("{setting}: cannot listen on {address}")]
     Listen {
         /// The setting with the address.
         setting: &'static str,
@@ -42,7 +43,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The data folder cannot be made.
-    #[error("data_dir: cannot make {}: {source}", path.display())]
+    #[error("data_dir: cannot make {}", path.display())]
     DataDir {
         /// The folder.
         path: PathBuf,
@@ -108,6 +109,7 @@ impl Node {
             let own = Listener { router, links: Links::default(), stop: stop.clone() };
             tokio::spawn(own.serve(socket));
         }
+        jobs::start(app.clone(), stop.clone());
         Ok(Self { address, metrics_address, app, links, stop })
     }
 

@@ -18,7 +18,8 @@ use crate::metrics::Metrics;
 use crate::room::{Rooms, Settings, Teller};
 use crate::store::{self, Access};
 
-/// Opens what `config` names and makes the app of it.
+/// Opens what `config` names and makes the app of it: what a node serves, and what an operator's
+/// command or a test of a use case works with directly.
 ///
 /// # Errors
 ///

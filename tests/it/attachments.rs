@@ -17,7 +17,7 @@ use natter::domain::{
 use natter::jobs::media_gc::{self, Removed};
 use natter::node::assemble;
 use natter::service::{Error, attachments};
-use natter::store::{Access, Appended, NewRoom, NewUser, Store, UserChange};
+use natter::store::{Access, Appended, NewRoom, NewUser, UserChange};
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,8 +33,7 @@ struct World {
 }
 
 async fn app(folder: &Path, config: Config) -> App {
-    let config = Config { data_dir: folder.to_owned(), ..config };
-    assemble(config, Access::Node).await.unwrap()
+    assemble(Config { data_dir: folder.to_owned(), ..config }, Access::Node).await.unwrap()
 }
 
 impl World {

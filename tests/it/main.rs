@@ -1,6 +1,7 @@
 //! Everything that needs more than one module, in one binary.
 #![allow(clippy::unwrap_used, reason = "clippy's own exception does not reach helper functions")]
 
+mod architecture;
 mod attachments;
 mod config;
 mod media;

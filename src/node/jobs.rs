@@ -1,0 +1,28 @@
+//! Runs what a node does by the clock.
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::domain::Timestamp;
+use crate::jobs::media_gc;
+
+/// Starts every job. They end with `stop`, between two runs or, as each is safe to run twice, in
+/// the middle of one.
+pub(crate) fn start(app: App, stop: CancellationToken) {
+    tokio::spawn(stop.run_until_cancelled_owned(collect_media(app)));
+}
+
+async fn collect_media(app: App) {
+    // The first run is an interval after the start: nothing is that urgent, and starts are busy.
+    let first = Instant::now() + media_gc::INTERVAL;
+    let mut ticks = tokio::time::interval_at(first, media_gc::INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match media_gc::run_once(&app, Timestamp::now()).await {
+            Ok(removed) => tracing::debug!(?removed, "collected media"),
+            Err(error) => tracing::warn!(%error, "media is collected at the next run"),
+        }
+    }
+}
