@@ -13,6 +13,7 @@ mod name;
 mod picture;
 mod read;
 mod readers;
+mod space;
 mod sweep;
 mod write;
 
@@ -55,7 +56,7 @@ pub enum MediaError {
         /// What it takes.
         limit: u64,
     },
-    /// There is no room for them. Nothing is kept.
+    /// There is no room for them, or too little for files. Nothing is kept.
     #[error("no room left")]
     Full(#[source] Source),
     /// The object store does not answer, or not in time.
@@ -141,6 +142,14 @@ impl Media {
             }
         }
         Ok(())
+    }
+
+    /// Whether there is room for more.
+    async fn check_space(&self) -> Result<()> {
+        match &self.folder {
+            Some(folder) => space::check(folder).await,
+            None => Ok(()),
+        }
     }
 
     /// Where a half-written object of a folder lies while it is written.

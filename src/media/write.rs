@@ -13,6 +13,9 @@ use crate::domain::{AttachmentId, ImageSize};
 /// smaller file is written in one step.
 const PART_BYTES: usize = 512 * 1024;
 
+/// After how many bytes it is looked again whether there is room for more: 16 parts.
+const SPACE_CHECK_BYTES: u64 = 16 * PART_BYTES as u64;
+
 /// What was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -36,6 +39,8 @@ pub struct Writer {
     head: Vec<u8>,
     tail: Vec<u8>,
     waiting: BytesMut,
+    /// At which size it was last seen that there is room.
+    checked: Option<u64>,
     /// Begun when there is more than one part.
     upload: Option<Box<dyn MultipartUpload>>,
 }
@@ -57,6 +62,7 @@ impl Writer {
             head: Vec::new(),
             tail: Vec::new(),
             waiting: BytesMut::new(),
+            checked: None,
             upload: None,
         }
     }
@@ -102,6 +108,10 @@ impl Writer {
     }
 
     async fn write_part(&mut self) -> Result<()> {
+        if self.checked.is_none_or(|at| self.size - at >= SPACE_CHECK_BYTES) {
+            self.media.check_space().await?;
+            self.checked = Some(self.size);
+        }
         let part = self.waiting.split().freeze();
         let upload = match &mut self.upload {
             Some(upload) => upload,
@@ -138,6 +148,7 @@ impl Writer {
 
     async fn complete(&mut self) -> Result<()> {
         if self.upload.is_none() {
+            self.media.check_space().await?;
             let all = self.waiting.split().freeze();
             self.media.objects.put(&key(self.id, Variant::Original), all.into()).await?;
             return Ok(());
