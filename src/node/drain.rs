@@ -37,9 +37,9 @@ impl Node {
         let began = Instant::now();
         let budget = self.app.config.drain_grace.mul_f64(SHARE);
         let end = began + budget;
-        tracing::info!(connections = self.app.rooms.connections(), "draining");
 
         self.app.lifecycle.advance(Phase::Leaving);
+        tracing::info!(connections = self.app.rooms.connections(), "draining");
         unless(hurry, tokio::time::sleep(NOTICE.min(budget / 4))).await;
 
         self.app.lifecycle.advance(Phase::Refusing);

@@ -3,6 +3,8 @@
 
 mod architecture;
 mod attachments;
+mod commands;
 mod config;
 mod media;
+mod node;
 mod store;

@@ -1,0 +1,154 @@
+//! The `natter` command as an operator meets it: a real process, its exit code, what it prints.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::{Instant, timeout};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// `natter` with nothing in its environment but `variables`, in a folder of its own.
+fn natter(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_natter"));
+    command.args(arguments).env_clear().envs(variables.iter().copied()).current_dir(folder);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let output = natter(folder.path(), arguments, variables).output();
+    timeout(SOON, output).await.expect("it should have ended by now").unwrap()
+}
+
+/// A server that has said where it listens.
+struct Serving {
+    process: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Serving {
+    async fn start(variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+        let mut command = natter(folder.path(), &arguments, variables);
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let listening = next_line(&mut log, "listening").await;
+        let address = listening["address"].as_str().unwrap().parse().unwrap();
+        Self { process, log, address, _folder: folder }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.id().unwrap().to_string();
+        let sent = std::process::Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    async fn exit_code(&mut self) -> Option<i32> {
+        timeout(SOON, self.process.wait()).await.expect("it should have ended").unwrap().code()
+    }
+}
+
+/// The next log line with this message; every line must be JSON.
+async fn next_line(log: &mut Lines<BufReader<ChildStderr>>, message: &str) -> serde_json::Value {
+    loop {
+        let line = timeout(SOON, log.next_line()).await.expect("a log line").unwrap();
+        let line = line.unwrap_or_else(|| panic!("the log ended without {message:?}"));
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if line["message"] == message {
+            return line;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_one_sentence_and_exit_code_2() {
+    for command in ["serve", "check-config"] {
+        for (variable, value) in [
+            ("NATTER_LISTEN", "nowhere"),
+            ("NATTER_AUTH_BCRYPT_COST", "17"),
+            ("NATTER_STORE_URL", "mongodb://u:hunter2@db"),
+            ("NATTER_BUS_URL", "nats://u:hunter2@bus"),
+            ("NATTER_TYPO", "x"),
+            ("SECRET_KEY", "hunter2"),
+        ] {
+            let output = run(&[command], &[(variable, value)]).await;
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+            assert!(said.contains(variable) && !said.contains("hunter2"), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_flags_and_arguments_are_exit_code_2() {
+    let wrong: [&[&str]; 4] =
+        [&["--listen", "nowhere"], &["--no-such-flag"], &["no-such-command"], &["--config", "/no"]];
+    for arguments in wrong {
+        let output = run(arguments, &[]).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(arguments[0].trim_start_matches('-')), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_commands_that_only_tell_something_do() {
+    let version = run(&["version"], &[]).await;
+    assert_eq!(version.stdout, concat!("natter ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+    let defaults = run(&["default-config"], &[("NATTER_TYPO", "x")]).await;
+    assert_eq!(defaults.stdout, natter::config::DEFAULT_FILE.as_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let fine = natter(folder.path(), &["check-config"], &[]).output().await.unwrap();
+    assert!(fine.status.success());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "checking makes nothing");
+}
+
+#[tokio::test]
+async fn sigterm_drains_within_its_share_of_the_grace_and_exits_0() {
+    let mut server = Serving::start(&[("NATTER_DRAIN_GRACE", "4s")]).await;
+    let ready = format!("http://{}/readyz", server.address);
+    assert_eq!(reqwest::get(&ready).await.unwrap().status(), 200);
+    let began = Instant::now();
+    server.signal("TERM");
+    next_line(&mut server.log, "draining").await;
+    let while_leaving = reqwest::get(&ready).await.unwrap();
+    assert_eq!(while_leaving.status(), 503, "still served, but not ready");
+    assert_eq!(while_leaving.json::<serde_json::Value>().await.unwrap()["code"], "draining");
+    assert_eq!(server.exit_code().await, Some(0));
+    let took = began.elapsed();
+    assert!((Duration::from_millis(500)..Duration::from_millis(3_500)).contains(&took), "{took:?}");
+}
+
+#[tokio::test]
+async fn ctrl_c_skips_the_waits() {
+    let mut server = Serving::start(&[("NATTER_DRAIN_GRACE", "1h")]).await;
+    server.signal("INT");
+    assert_eq!(server.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn ctrl_c_cuts_a_drain_short() {
+    let mut server = Serving::start(&[("NATTER_DRAIN_GRACE", "1h")]).await;
+    server.signal("TERM");
+    next_line(&mut server.log, "draining").await;
+    server.signal("INT");
+    assert_eq!(server.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_said_plainly() {
+    let server = Serving::start(&[]).await;
+    let output = run(&["--listen", &server.address.to_string()], &[]).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains(&server.address.to_string()), "{said}");
+}
