@@ -136,7 +136,7 @@ pub struct NewMessage {
     /// The words: at most 16 KiB of UTF-8, blank only beside an attachment.
     #[serde(default)]
     pub content: String,
-    /// `text` (the default), `image` or `file`.
+    /// `text`, `image` or `file`. Without it: `text`, or what the attachment is.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub message_type: Option<MessageType>,
@@ -145,6 +145,5 @@ pub struct NewMessage {
     pub client_id: Option<String>,
     /// An upload of the caller's into this room that no message has yet.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub attachment_id: Option<AttachmentId>,
+    pub attachment_id: Option<String>,
 }

@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::feed::{Attached, Feed, Gap, Teller, close_if_room_socket};
 use super::hub::Hub;
 use super::presence::{Presence, Ticked};
+use super::typing::Typing;
 use super::writer::{self, Inbox};
 use crate::domain::event::Event;
 use crate::domain::{Body, RoomId, Seq, UserId};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) feed: Feed,
     pub(crate) presence: Presence,
+    typing: Typing,
     hub: Arc<Hub>,
     /// Commands without an answer.
     pub(crate) pending: AtomicUsize,
@@ -75,6 +77,7 @@ impl LiveRoom {
             metrics,
             feed: Feed::new(teller, tail),
             presence: Presence::new(id),
+            typing: Typing::default(),
             hub,
             pending: AtomicUsize::new(0),
             repairing: tokio::sync::Mutex::default(),
@@ -179,6 +182,16 @@ impl LiveRoom {
     /// Everybody present, in the order of their names.
     pub fn online(&self) -> Vec<crate::api::UserBrief> {
         self.shared.presence.online()
+    }
+
+    /// How many people are present.
+    pub fn online_count(&self) -> usize {
+        self.shared.presence.count()
+    }
+
+    /// Whether the others are to be told now that the user is typing, or is not: what says the same too soon is not.
+    pub fn is_news_of_typing(&self, user: UserId, is_typing: bool) -> bool {
+        self.shared.typing.is_news(user, is_typing, Instant::now())
     }
 
     /// Whether the user is present.

@@ -12,6 +12,7 @@ mod hub;
 mod live;
 mod outbox;
 mod presence;
+mod typing;
 mod writer;
 
 use std::collections::HashMap;
@@ -27,6 +28,8 @@ pub use feed::{SignLink, Teller};
 pub use hub::TooMany;
 pub use live::{LiveRoom, NotServed};
 pub use outbox::{Ended, Outbox, Packet, Sink, SinkError};
+pub(crate) use presence::CROWD;
+pub use typing::TYPING_EXPIRES;
 pub use writer::Reply;
 
 use crate::domain::{ConnectionId, RoomId, Seq, UserId};

@@ -97,6 +97,11 @@ impl Presence {
         users
     }
 
+    /// How many people are present, those in their grace included.
+    pub(crate) fn count(&self) -> usize {
+        self.state().people.len()
+    }
+
     /// Whether the user is present.
     pub(crate) fn is_present(&self, user: UserId) -> bool {
         self.state().people.contains_key(&user)

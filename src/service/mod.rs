@@ -2,6 +2,11 @@
 
 pub mod attachments;
 pub mod error;
+pub mod join_requests;
+pub mod memberships;
+pub mod messages;
+pub mod presence;
+pub mod rooms;
 
 pub use error::Error;
 

@@ -288,7 +288,8 @@ pub enum History {
 pub trait LogStore: Send + Sync {
     /// Appends `events`, which the room's writer has numbered from its tail on, all of one room, in order, and applies them.
     ///
-    /// The answer says what is durable. An event that applies to others does so at once: `Edited` changes the text of its target,
+    /// The answer says what is durable. A message moves its sender's read marker to itself: who writes has read.
+    /// An event that applies to others does so at once: `Edited` changes the text of its target,
     /// `Deleted` blanks it (what is left is `Body::Gone` at the same place), `Cleared` blanks every message up to its `through`.
     /// `MemberAdded` makes a membership that has read up to itself and approves the request that it names, `MemberRemoved`
     /// ends one, `RoomUpdated` gives the room its name and, in a group, the owner's role to the owner alone. `RoomDeleted` ends all memberships
@@ -364,6 +365,9 @@ pub trait MembershipStore: Send + Sync {
 
     /// The others of the user's private rooms: room, id, name.
     async fn peers_of(&self, user: UserId) -> Result<Vec<(RoomId, UserId, Username)>>;
+
+    /// Up to `limit` deleted accounts that are still in rooms.
+    async fn deleted_members(&self, limit: u32) -> Result<Vec<UserId>>;
 
     /// Moves the user's read marker to `to` unless it is there or further, and answers where it is then; `None` without a membership.
     async fn mark_read(

@@ -14,7 +14,10 @@ use crate::store::Result;
 pub(super) fn apply(conn: &Connection, event: &Event) -> Result<()> {
     let room = event.room;
     match &event.body {
-        Body::Message(message) => store_upload(conn, message),
+        Body::Message(message) => {
+            read_own(conn, event)?;
+            store_upload(conn, message)
+        }
         Body::Edited { target, text } => edit(conn, room, *target, text),
         Body::Deleted { target } => blank(conn, room, *target, *target),
         Body::Cleared { through } => blank(conn, room, Seq::ZERO, *through),
@@ -27,6 +30,15 @@ pub(super) fn apply(conn: &Connection, event: &Event) -> Result<()> {
         }
         Body::Reacted { .. } | Body::Gone { .. } => Ok(()),
     }
+}
+
+/// Who writes has read what stands before: no separate write, for this transaction is under way anyway.
+fn read_own(conn: &Connection, event: &Event) -> Result<()> {
+    let sql = "UPDATE memberships SET read_seq = ?3, read_ordinal = ?4
+               WHERE room = ?1 AND user = ?2 AND read_seq < ?3";
+    let ordinal = super::column::Count(event.ordinal);
+    conn.prepare_cached(sql)?.execute((event.room, event.sender, event.seq, ordinal))?;
+    Ok(())
 }
 
 /// From here on the upload stays as long as something is left of the message.

@@ -102,6 +102,17 @@ impl MembershipStore for Embedded {
         .await
     }
 
+    async fn deleted_members(&self, limit: u32) -> Result<Vec<UserId>> {
+        let sql = "SELECT u.id FROM users u WHERE u.is_deleted = 1
+                     AND EXISTS (SELECT 1 FROM memberships m WHERE m.user = u.id) LIMIT ?1";
+        self.read(move |conn| {
+            let mut statement = conn.prepare_cached(sql)?;
+            let rows = statement.query_map([limit], |row| row.get(0))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
     async fn mark_read(
         &self,
         room: RoomId,

@@ -28,6 +28,8 @@ contract![
     a_read_marker_only_moves_forward,
     of_many_read_marks_at_once_the_furthest_stays,
     the_last_connection_is_noted,
+    who_writes_has_read,
+    deleted_accounts_are_found_as_long_as_they_are_in_rooms,
 ];
 
 fn names(members: &[Membership]) -> Vec<&str> {
@@ -282,28 +284,28 @@ async fn peers_are_the_others_of_private_rooms(store: &dyn Store) {
 }
 
 async fn a_read_marker_only_moves_forward(store: &dyn Store) {
-    let ann = user(store, "ann").await;
-    let room = group(store, &ann, &[]).await;
+    let (ann, bob) = (user(store, "ann").await, user(store, "bob").await);
+    let room = group(store, &ann, &[&bob]).await;
     Pen::at_tail(store, room).await.say_often(&ann, 5).await;
-    let to = |seq: u64| ReadMarker { seq: Seq(seq), ordinal: seq.saturating_sub(1) };
-    for (mark, then) in [(3, 3), (2, 3), (3, 3), (6, 6), (0, 6), (4, 6)] {
-        let answer = store.mark_read(room, ann.id, to(mark)).await.unwrap();
+    let to = |seq: u64| ReadMarker { seq: Seq(seq), ordinal: seq.saturating_sub(2) };
+    for (mark, then) in [(3, 3), (2, 3), (3, 3), (7, 7), (0, 7), (4, 7)] {
+        let answer = store.mark_read(room, bob.id, to(mark)).await.unwrap();
         assert_eq!(answer, Some(to(then)), "{mark}");
     }
-    assert_eq!(store.membership(room, ann.id).await.unwrap().unwrap().read, to(6));
+    assert_eq!(store.membership(room, bob.id).await.unwrap().unwrap().read, to(7));
     assert_eq!(store.mark_read(room, UserId::new(tick(), 0), to(3)).await.unwrap(), None);
-    assert_eq!(store.mark_read(RoomId::new(tick(), 0), ann.id, to(3)).await.unwrap(), None);
+    assert_eq!(store.mark_read(RoomId::new(tick(), 0), bob.id, to(3)).await.unwrap(), None);
 }
 
 async fn of_many_read_marks_at_once_the_furthest_stays(store: &dyn Store) {
-    let ann = user(store, "ann").await;
-    let room = group(store, &ann, &[]).await;
+    let (ann, bob) = (user(store, "ann").await, user(store, "bob").await);
+    let room = group(store, &ann, &[&bob]).await;
     Pen::at_tail(store, room).await.say_often(&ann, 50).await;
-    let to = |seq: u64| ReadMarker { seq: Seq(seq), ordinal: seq.saturating_sub(1) };
-    let marks = (2..=51).map(|seq| store.mark_read(room, ann.id, to((seq * 7) % 50 + 2)));
+    let to = |seq: u64| ReadMarker { seq: Seq(seq), ordinal: seq.saturating_sub(2) };
+    let marks = (1..=50).map(|seq| store.mark_read(room, bob.id, to((seq * 7) % 50 + 3)));
     let answers = futures::future::try_join_all(marks).await.unwrap();
     assert!(answers.iter().all(Option::is_some));
-    assert_eq!(store.membership(room, ann.id).await.unwrap().unwrap().read, to(51));
+    assert_eq!(store.membership(room, bob.id).await.unwrap().unwrap().read, to(52));
 }
 
 async fn the_last_connection_is_noted(store: &dyn Store) {
@@ -312,4 +314,28 @@ async fn the_last_connection_is_noted(store: &dyn Store) {
     store.touch_membership(room, ann.id, at(9_000)).await.unwrap();
     assert_eq!(store.membership(room, ann.id).await.unwrap().unwrap().last_seen, at(9_000));
     store.touch_membership(room, UserId::new(tick(), 0), at(9_000)).await.unwrap();
+}
+
+async fn who_writes_has_read(store: &dyn Store) {
+    let (ann, bob) = (user(store, "ann").await, user(store, "bob").await);
+    let room = group(store, &ann, &[&bob]).await;
+    let mut pen = Pen::at_tail(store, room).await;
+    pen.say_often(&ann, 3).await;
+    let own = pen.say(&bob, "I have read it all").await;
+    pen.say(&ann, "but this").await;
+    let read = async |user: UserId| store.membership(room, user).await.unwrap().unwrap().read;
+    assert_eq!(read(bob.id).await, ReadMarker { seq: own.seq, ordinal: own.ordinal });
+    assert_eq!(read(ann.id).await.ordinal, 5);
+}
+
+async fn deleted_accounts_are_found_as_long_as_they_are_in_rooms(store: &dyn Store) {
+    let (ann, bob) = (user(store, "ann").await, user(store, "bob").await);
+    let (one, other) = (group(store, &ann, &[&bob]).await, group(store, &ann, &[&bob]).await);
+    assert_eq!(store.deleted_members(9).await.unwrap(), []);
+    store.remove_user(bob.id).await.unwrap();
+    for room in [one, other] {
+        assert_eq!(store.deleted_members(9).await.unwrap(), [bob.id]);
+        Pen::at_tail(store, room).await.write(&ann, removed(&bob)).await;
+    }
+    assert_eq!(store.deleted_members(9).await.unwrap(), []);
 }
