@@ -21,19 +21,17 @@ pub struct Receiving {
     writer: Writer,
     room: RoomId,
     owner: UserId,
-    file_name: String,
 }
 
-/// Begins to take in a file of `user` for `room`, of at most `upload_limit`. `file_name` is only for
-/// show; what the file is, its bytes tell.
+/// Begins to take in a file of `user` for `room`, of at most `upload_limit`. What it is, its bytes tell.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] if the room does not exist, or is a private one of others;
 /// [`Error::Forbidden`] if `user` is no member of the group.
-pub async fn begin(app: &App, user: UserId, room: RoomId, file_name: &str) -> Result<Receiving> {
+pub async fn begin(app: &App, user: UserId, room: RoomId) -> Result<Receiving> {
     check_member(app, user, room).await?;
-    Ok(receive(app, user, room, file_name, app.config.upload_limit))
+    Ok(receive(app, user, room, app.config.upload_limit))
 }
 
 /// Takes in a file that came inside a `chat` event, of at most `inline_file_limit`.
@@ -49,15 +47,14 @@ pub async fn inline(
     bytes: &[u8],
 ) -> Result<Upload> {
     check_member(app, user, room).await?;
-    let mut receiving = receive(app, user, room, file_name, app.config.inline_file_limit);
+    let mut receiving = receive(app, user, room, app.config.inline_file_limit);
     receiving.write(bytes).await?;
-    receiving.finish().await
+    receiving.finish(file_name).await
 }
 
-fn receive(app: &App, user: UserId, room: RoomId, file_name: &str, limit: ByteSize) -> Receiving {
+fn receive(app: &App, user: UserId, room: RoomId, limit: ByteSize) -> Receiving {
     let id = new_id(AttachmentId::new);
-    let writer = app.media.writer(id, limit.bytes());
-    Receiving { app: app.clone(), writer, room, owner: user, file_name: clean(file_name) }
+    Receiving { app: app.clone(), writer: app.media.writer(id, limit.bytes()), room, owner: user }
 }
 
 /// Whether `user` may put files into `room`.
@@ -65,7 +62,7 @@ fn receive(app: &App, user: UserId, room: RoomId, file_name: &str, limit: ByteSi
 /// # Errors
 ///
 /// As [`begin`].
-pub async fn check_member(app: &App, user: UserId, room: RoomId) -> Result<()> {
+async fn check_member(app: &App, user: UserId, room: RoomId) -> Result<()> {
     if app.store.membership(room, user).await?.is_some() {
         return Ok(());
     }
@@ -88,17 +85,17 @@ impl Receiving {
         Ok(self.writer.write(bytes).await?)
     }
 
-    /// Stores the file as an upload that a message may have.
+    /// Stores the file as an upload that a message may have. `file_name` is only for show, and cleaned.
     ///
     /// # Errors
     ///
     /// [`Error::StorageFull`], [`Error::Unavailable`]. Nothing of the file is kept then.
-    pub async fn finish(self) -> Result<Upload> {
-        let Self { app, writer, room, owner, file_name } = self;
+    pub async fn finish(self, file_name: &str) -> Result<Upload> {
+        let Self { app, writer, room, owner } = self;
         let id = writer.id();
         let stored = writer.finish().await?;
         let content_type = stored.content_type.to_owned();
-        let (size, image) = (stored.size, stored.image);
+        let (file_name, size, image) = (clean(file_name), stored.size, stored.image);
         let upload = Upload {
             attachment: Attachment { id, file_name, size, content_type, image },
             room,

@@ -62,10 +62,10 @@ impl World {
     }
 
     async fn upload(&self, user: &User, bytes: &[u8]) -> Result<Upload, Error> {
-        let begun = attachments::begin(&self.app, user.id, self.room, "../a file.txt").await;
+        let begun = attachments::begin(&self.app, user.id, self.room).await;
         let mut receiving = begun?;
         receiving.write(bytes).await?;
-        receiving.finish().await
+        receiving.finish("../a file.txt").await
     }
 
     /// A message of alice's with the file, at the end of the log.
@@ -192,7 +192,7 @@ async fn only_members_upload() {
     let world = World::new().await;
     let outsider = world.upload(&world.eve, b"x").await.unwrap_err();
     assert_eq!(outsider.code(), ErrorCode::Forbidden);
-    let nowhere = attachments::begin(&world.app, world.alice.id, RoomId::new(9, 9), "x").await;
+    let nowhere = attachments::begin(&world.app, world.alice.id, RoomId::new(9, 9)).await;
     assert_eq!(nowhere.unwrap_err().code(), ErrorCode::NotFound);
     let (alice, bob) = (world.alice.id, world.bob.id);
     let private = RoomId::new(2, 2);
@@ -204,9 +204,9 @@ async fn only_members_upload() {
     let name = "alice, bob".to_owned();
     let room = NewRoom { id: private, name, owner: alice, pair, created_at: Timestamp(1), events };
     world.app.store.create_room(room).await.unwrap();
-    let outsider = attachments::begin(&world.app, world.eve.id, private, "x").await.unwrap_err();
+    let outsider = attachments::begin(&world.app, world.eve.id, private).await.unwrap_err();
     let unknown =
-        attachments::begin(&world.app, world.eve.id, RoomId::new(9, 9), "x").await.unwrap_err();
+        attachments::begin(&world.app, world.eve.id, RoomId::new(9, 9)).await.unwrap_err();
     assert_eq!(outsider.to_string(), unknown.to_string(), "a private room of others is unknown");
     assert_eq!(outsider.code(), ErrorCode::NotFound);
 }
