@@ -4,6 +4,9 @@ import type { Catalogue } from './index.svelte.ts';
 export const ar: Catalogue = {
   'app.skip': 'انتقل إلى المحادثة',
   'app.tagline': 'دردشة تحفظ كل كلمة.',
+  'app.chat1': 'الثرثرة: حديث طويل عن لا شيء يُذكر',
+  'app.chat2': 'جميل. متى نبدأ؟',
+  'app.chat3': 'لقد بدأنا للتو.',
   'app.starting': 'لحظة واحدة…',
   'app.unreachable': 'الخادم لا يستجيب. تجري إعادة المحاولة…',
   'app.close': 'إغلاق',

@@ -2,6 +2,9 @@
 export const en = {
   'app.skip': 'Skip to the conversation',
   'app.tagline': 'A chat that keeps every word.',
+  'app.chat1': 'nat·ter: to talk for a long time about nothing much',
+  'app.chat2': 'Lovely. When do we start?',
+  'app.chat3': 'We just did.',
   'app.starting': 'One moment…',
   'app.unreachable': 'The server does not answer. Trying again…',
   'app.close': 'Close',

@@ -59,12 +59,17 @@ export function errorText(error: NatterError): string {
   return key in en ? t(key as Key) : error.message;
 }
 
+/** The language with the region that the browser prefers for it: British dates for British readers. */
+function region(): string {
+  return navigator.languages.find((one) => one.split('-')[0] === language.locale) ?? language.locale;
+}
+
 const memo = new Map<string, Intl.DateTimeFormat>();
 
 function dates(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   const key = language.locale + JSON.stringify(options);
   let format = memo.get(key);
-  if (!format) memo.set(key, (format = new Intl.DateTimeFormat(language.locale, options)));
+  if (!format) memo.set(key, (format = new Intl.DateTimeFormat(region(), options)));
   return format;
 }
 

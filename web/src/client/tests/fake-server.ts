@@ -226,7 +226,7 @@ export class FakeServer {
     let body = '';
     for await (const chunk of request) body += String(chunk);
     const token = (request.headers.authorization ?? '').replace('Bearer ', '');
-    const [status, answer] = this.#route(`${request.method} ${url.pathname}`, url.searchParams, body, token);
+    const [status, answer] = this.#route(`${request.method} ${decodeURIComponent(url.pathname)}`, url.searchParams, body, token);
     response.writeHead(status, { 'content-type': 'application/json' });
     response.end(answer === undefined ? '' : JSON.stringify(answer));
   }
