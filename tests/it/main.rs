@@ -8,3 +8,4 @@ mod config;
 mod media;
 mod node;
 mod store;
+mod x31_crash;

@@ -1,13 +1,15 @@
 //! The contract of the store's ports, run on every adapter: each promise of their documentation is a test here.
 
+mod file;
 mod log;
 mod memberships;
+mod model;
 mod pages;
 mod requests;
 mod rooms;
 mod uploads;
 mod users;
-mod world;
+pub(crate) mod world;
 
 use std::path::Path;
 
@@ -32,6 +34,6 @@ macro_rules! contract {
 use contract;
 
 /// The embedded store in a file of `folder`.
-async fn embedded(folder: &Path) -> Embedded {
+pub(crate) async fn embedded(folder: &Path) -> Embedded {
     Embedded::open(folder.join("natter.db"), Options::default()).await.unwrap()
 }

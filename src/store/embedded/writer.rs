@@ -112,9 +112,12 @@ where
     }
 
     fn answer(self: Box<Self>, committed: &std::result::Result<(), NotCommitted>) {
-        let outcome = match committed {
-            Ok(()) => self.outcome,
-            Err(reason) => Some(Err(StoreError::Unavailable(reason.clone().into()))),
+        let outcome = match (committed, self.outcome) {
+            // The one whose error ended the transaction tells the cause.
+            (Ok(()), outcome) | (Err(_), outcome @ Some(Err(StoreError::Unavailable(_)))) => {
+                outcome
+            }
+            (Err(reason), _) => Some(Err(StoreError::Unavailable(reason.clone().into()))),
         };
         if let Some(outcome) = outcome {
             let _gone = self.reply.send(outcome);
@@ -154,4 +157,90 @@ fn savepoints(conn: &Connection, batch: &mut [Box<dyn Command>]) -> rusqlite::Re
         conn.prepare_cached("RELEASE command")?.execute([])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A command as the thread sees it, and where its outcome comes out.
+    fn command<T: Send + 'static>(
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> (Box<dyn Command>, oneshot::Receiver<Result<T>>) {
+        let (reply, answer) = oneshot::channel();
+        (Box::new(Job { work: Some(work), outcome: None, reply }), answer)
+    }
+
+    fn insert(n: u32) -> impl FnOnce(&Connection) -> Result<usize> + Send + 'static {
+        move |conn| Ok(conn.execute("INSERT INTO numbers VALUES (?1)", [n])?)
+    }
+
+    fn fill(conn: &Connection) -> Result<usize> {
+        Ok(conn.execute("INSERT INTO numbers VALUES (zeroblob(10000000))", [])?)
+    }
+
+    fn numbers(conn: &Connection) -> Vec<u32> {
+        let mut statement = conn.prepare("SELECT n FROM numbers ORDER BY n").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(|n| n.unwrap()).collect()
+    }
+
+    fn conn() -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE numbers (n); PRAGMA max_page_count = 100").unwrap();
+        conn
+    }
+
+    /// Runs the commands as the thread does: in one transaction.
+    fn perform(conn: &Connection, mut batch: Vec<Box<dyn Command>>) {
+        let committed = transact(conn, &mut batch).map_err(|error| NotCommitted(Arc::new(error)));
+        batch.drain(..).for_each(|command| command.answer(&committed));
+    }
+
+    #[test]
+    fn an_error_or_a_panic_undoes_its_own_command_only() {
+        let conn = conn();
+        let (one, mut first) = command(insert(1));
+        let (two, mut second) = command(|conn| {
+            insert(2)(conn)?;
+            Err::<(), _>(StoreError::NotFound)
+        });
+        let (three, mut third) = command(|conn| -> Result<()> {
+            insert(3)(conn)?;
+            panic!("a fault of the command")
+        });
+        let (four, mut fourth) = command(insert(4));
+        perform(&conn, vec![one, two, three, four]);
+        assert!(matches!(first.try_recv(), Ok(Ok(1))));
+        assert!(matches!(second.try_recv(), Ok(Err(StoreError::NotFound))));
+        assert!(third.try_recv().is_err());
+        assert!(matches!(fourth.try_recv(), Ok(Ok(1))));
+        assert_eq!(numbers(&conn), [1, 4]);
+    }
+
+    #[test]
+    fn a_full_disk_costs_no_answer_that_was_not_kept() {
+        let conn = conn();
+        let (one, mut first) = command(insert(1));
+        let (two, mut second) = command(fill);
+        perform(&conn, vec![one, two]);
+        let kept = matches!(first.try_recv(), Ok(Ok(1)));
+        assert!(matches!(second.try_recv(), Ok(Err(StoreError::Unavailable(_)))));
+        assert_eq!(numbers(&conn), if kept { vec![1] } else { vec![] });
+        // And it goes on once there is room.
+        let (three, mut third) = command(insert(3));
+        perform(&conn, vec![three]);
+        assert!(matches!(third.try_recv(), Ok(Ok(1))));
+    }
+
+    #[test]
+    fn a_transaction_that_fails_is_told_to_everybody_in_it() {
+        let conn = conn();
+        let (one, mut first) = command(insert(1));
+        // As SQLite itself does after some errors.
+        let (two, mut second) = command(|conn| Ok(conn.execute_batch("ROLLBACK")?));
+        perform(&conn, vec![one, two]);
+        assert!(matches!(first.try_recv(), Ok(Err(StoreError::Unavailable(_)))));
+        assert!(matches!(second.try_recv(), Ok(Err(StoreError::Unavailable(_)))));
+        assert!(numbers(&conn).is_empty() && conn.is_autocommit());
+    }
 }
