@@ -67,13 +67,25 @@ impl<S> LinkIo<S> {
         self.link.count_read(bytes as u64)
     }
 
-    /// Remembers whom to wake when the link is killed, and looks whether it was meanwhile.
-    fn broken_before_write(&self, cx: &Context<'_>) -> Poll<io::Error> {
-        self.link.0.writer.register(cx.waker());
+    /// Does `write` to the stream, unless the link is killed before or while it waits.
+    fn poll_write_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>>
+    where
+        S: Unpin,
+    {
+        let broken = || Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         if self.link.is_killed() {
-            return Poll::Ready(io::ErrorKind::BrokenPipe.into());
+            return broken();
         }
-        Poll::Pending
+        if let Poll::Ready(written) = write(Pin::new(&mut self.stream), cx) {
+            return Poll::Ready(written);
+        }
+        self.link.0.writer.register(cx.waker());
+        // Looked at after registering: whoever kills from now on wakes this task.
+        if self.link.is_killed() { broken() } else { Poll::Pending }
     }
 }
 
@@ -118,10 +130,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LinkIo<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let Poll::Ready(broken) = this.broken_before_write(cx) {
-            return Poll::Ready(Err(broken));
-        }
-        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+        let written = ready!(this.poll_write_with(cx, |stream, cx| stream.poll_write(cx, buf)))?;
         this.link.count_written(written);
         Poll::Ready(Ok(written))
     }
@@ -132,10 +141,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LinkIo<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let Poll::Ready(broken) = this.broken_before_write(cx) {
-            return Poll::Ready(Err(broken));
-        }
-        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
+        let written =
+            ready!(this.poll_write_with(cx, |stream, cx| stream.poll_write_vectored(cx, bufs)))?;
         this.link.count_written(written);
         Poll::Ready(Ok(written))
     }
@@ -146,20 +153,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LinkIo<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Poll::Ready(broken) = this.broken_before_write(cx) {
-            return Poll::Ready(Err(broken));
-        }
-        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        ready!(this.poll_write_with(cx, |stream, cx| stream.poll_flush(cx)))?;
         this.link.count_flush();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if let Poll::Ready(broken) = this.broken_before_write(cx) {
-            return Poll::Ready(Err(broken));
-        }
-        Pin::new(&mut this.stream).poll_shutdown(cx)
+        self.get_mut().poll_write_with(cx, |stream, cx| stream.poll_shutdown(cx))
     }
 }
 

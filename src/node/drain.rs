@@ -26,6 +26,9 @@ const SMALLEST_SLICE: usize = 5;
 /// How long one connection may take to write out what it was told.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How long what was cut off may take to notice.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 impl Node {
     /// Brings the node to its end, within 0.7 of `drain_grace`.
     ///
@@ -48,18 +51,22 @@ impl Node {
         self.app.lifecycle.advance(Phase::Closing);
         self.stop.cancel();
         self.app.tasks.close();
-        let quiet = async {
-            self.links.emptied().await;
-            self.app.tasks.wait().await;
-        };
-        unless(hurry, tokio::time::timeout_at(end, quiet)).await;
+        unless(hurry, tokio::time::timeout_at(end, self.quiet())).await;
         if self.links.count() > 0 {
             tracing::warn!(connections = self.links.count(), "cutting off what is left");
             self.links.kill_all();
         }
+        // Also in a hurry: what is being stored is told, or not, but not torn.
+        _ = tokio::time::timeout(LAST_WORDS, self.quiet()).await;
         self.app.store.close().await;
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(duration_ms, "drained");
+    }
+
+    /// Waits until nobody is connected and nothing runs.
+    async fn quiet(&self) {
+        self.links.emptied().await;
+        self.app.tasks.wait().await;
     }
 
     /// Closes every Socket.IO connection by `end`, slice by slice.

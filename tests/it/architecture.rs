@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["domain", "keys", "lifecycle", "link"],
     &["api", "config", "metrics"],
-    &["store", "bus", "media", "log"],
+    &["store", "bus", "media", "log", "limits", "passwords"],
     &["room"],
     &["app"],
     &["service"],
