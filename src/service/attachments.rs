@@ -8,11 +8,9 @@ use std::time::Instant;
 use crate::app::App;
 use crate::config::ByteSize;
 use crate::domain::attachment::Upload;
-use crate::domain::{
-    Attachment, AttachmentId, AttachmentState, RoomId, RoomKind, Timestamp, UserId,
-};
+use crate::domain::{Attachment, AttachmentId, AttachmentState, RoomId, Timestamp, UserId};
 use crate::media::{Object, Writer, clean};
-use crate::service::{Error, Result, new_id};
+use crate::service::{Error, Result, memberships, new_id};
 
 /// A file on its way in. Dropped before [`Receiving::finish`], it leaves nothing.
 #[derive(Debug)]
@@ -30,7 +28,7 @@ pub struct Receiving {
 /// [`Error::NotFound`] if the room does not exist, or is a private one of others;
 /// [`Error::Forbidden`] if `user` is no member of the group.
 pub async fn begin(app: &App, user: UserId, room: RoomId) -> Result<Receiving> {
-    check_member(app, user, room).await?;
+    memberships::require(app, room, user).await?;
     Ok(receive(app, user, room, app.config.upload_limit))
 }
 
@@ -46,7 +44,7 @@ pub async fn inline(
     file_name: &str,
     bytes: &[u8],
 ) -> Result<Upload> {
-    check_member(app, user, room).await?;
+    memberships::require(app, room, user).await?;
     let mut receiving = receive(app, user, room, app.config.inline_file_limit);
     receiving.write(bytes).await?;
     receiving.finish(file_name).await
@@ -55,23 +53,6 @@ pub async fn inline(
 fn receive(app: &App, user: UserId, room: RoomId, limit: ByteSize) -> Receiving {
     let id = new_id(AttachmentId::new);
     Receiving { app: app.clone(), writer: app.media.writer(id, limit.bytes()), room, owner: user }
-}
-
-/// Whether `user` may put files into `room`.
-///
-/// # Errors
-///
-/// As [`begin`].
-async fn check_member(app: &App, user: UserId, room: RoomId) -> Result<()> {
-    if app.store.membership(room, user).await?.is_some() {
-        return Ok(());
-    }
-    match app.store.room(room).await? {
-        Some(room) if room.kind == RoomKind::Group => {
-            Err(Error::Forbidden("You are not a member of this room."))
-        }
-        _ => Err(Error::NotFound("Room")),
-    }
 }
 
 impl Receiving {
