@@ -2,3 +2,4 @@
 //! two nodes at once; the node calls them.
 
 pub mod media_gc;
+pub mod revocations;

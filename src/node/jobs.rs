@@ -5,12 +5,26 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::domain::Timestamp;
-use crate::jobs::media_gc;
+use crate::jobs::{media_gc, revocations};
 
 /// Starts every job. They end with `stop`, between two runs or, as each is safe to run twice, in
 /// the middle of one.
 pub(crate) fn start(app: App, stop: CancellationToken) {
+    tokio::spawn(stop.clone().run_until_cancelled_owned(follow_revocations(app.clone())));
     tokio::spawn(stop.run_until_cancelled_owned(collect_media(app)));
+}
+
+async fn follow_revocations(app: App) {
+    let mut since = Timestamp::now();
+    let mut ticks = tokio::time::interval(revocations::INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match revocations::run_once(&app, since, Timestamp::now()).await {
+            Ok(seen) => since = seen,
+            Err(error) => tracing::warn!(%error, "revocations are looked for again"),
+        }
+    }
 }
 
 async fn collect_media(app: App) {

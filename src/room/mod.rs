@@ -32,7 +32,7 @@ pub(crate) use presence::CROWD;
 pub use typing::TYPING_EXPIRES;
 pub use writer::Reply;
 
-use crate::domain::{ConnectionId, RoomId, Seq, UserId};
+use crate::domain::{ConnectionId, RoomId, Seq, Timestamp, UserId};
 use crate::metrics::Metrics;
 use crate::store::{DynStore, StoreError};
 use hub::{Entered, Hub};
@@ -174,6 +174,17 @@ impl Rooms {
     /// Ends every connection of a user for good: their session was revoked.
     pub fn revoke(&self, user: UserId) {
         self.0.hub.disconnect(user);
+    }
+
+    /// Ends the connections of a user that were made by `at`, when their session was revoked elsewhere.
+    /// One made since has been verified against what is stored since, and stays.
+    pub fn revoke_before(&self, user: UserId, at: Timestamp) {
+        let latest = ConnectionId::new(at.as_millis(), u64::MAX);
+        for connection in self.0.hub.of(user) {
+            if connection.id <= latest {
+                connection.outbox.push(Packet::Disconnect);
+            }
+        }
     }
 
     /// Tells a user something in all of their session sockets.

@@ -200,6 +200,10 @@ pub trait UserStore: Send + Sync {
 
     /// Enabled accounts whose folded name begins with `prefix` (folded by the caller), in the order of their ids. Every character of `prefix` is literal.
     async fn users_by_name(&self, prefix: &str, page: Page<UserId>) -> Result<Vec<User>>;
+
+    /// Accounts whose tokens were ended at `since` or later, deleted ones among them, each with the
+    /// last time of it. By this a node learns what another process has revoked.
+    async fn revoked(&self, since: Timestamp) -> Result<Vec<(UserId, Timestamp)>>;
 }
 
 /// A new room with the first events of its log.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::Embedded;
 use super::column::after;
 use crate::domain::text::fold;
-use crate::domain::{Page, User, UserId, Username};
+use crate::domain::{Page, Timestamp, User, UserId, Username};
 use crate::store::{Conflict, NewUser, Result, StoreError, UserChange, UserStore};
 
 /// The columns of `users u` that [`user_at`] reads.
@@ -83,6 +83,16 @@ impl UserStore for Embedded {
     async fn users_by_name(&self, prefix: &str, page: Page<UserId>) -> Result<Vec<User>> {
         let prefix = prefix.to_owned();
         self.read(move |conn| Ok(find_by_name(conn, &prefix, page)?)).await
+    }
+
+    async fn revoked(&self, since: Timestamp) -> Result<Vec<(UserId, Timestamp)>> {
+        let sql = "SELECT id, revoked_at FROM users WHERE revoked_at >= ?1 ORDER BY revoked_at";
+        self.read(move |conn| {
+            let mut statement = conn.prepare_cached(sql)?;
+            let rows = statement.query_map([since], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
     }
 }
 
@@ -206,7 +216,8 @@ fn update(conn: &Connection, id: UserId, change: &UserChange) -> Result<User> {
                  username = coalesce(?4, username), username_folded = coalesce(?5, username_folded),
                  password_hash = coalesce(?6, password_hash),
                  is_admin = coalesce(?7, is_admin), is_disabled = coalesce(?8, is_disabled),
-                 online_until = ?9, generation = generation + ?10
+                 online_until = ?9, generation = generation + ?10,
+                 revoked_at = iif(?10, ?11, revoked_at)
                WHERE id = ?1";
     conn.prepare_cached(sql)?.execute(params![
         id,
@@ -219,6 +230,7 @@ fn update(conn: &Connection, id: UserId, change: &UserChange) -> Result<User> {
         change.is_disabled,
         change.online_until.unwrap_or(before.online_until),
         change.revoke,
+        Timestamp::now(),
     ])?;
     find(conn, id)?.ok_or(StoreError::NotFound)
 }
@@ -229,9 +241,9 @@ fn remove(conn: &Connection, id: UserId) -> Result<()> {
     let sql = "UPDATE users SET
                  email = '', email_folded = NULL, username = ?2, username_folded = NULL, password_hash = '',
                  is_admin = 0, is_disabled = 1, is_deleted = 1, online_until = NULL,
-                 generation = generation + 1
+                 generation = generation + 1, revoked_at = ?3
                WHERE id = ?1";
-    conn.prepare_cached(sql)?.execute((id, DELETED))?;
+    conn.prepare_cached(sql)?.execute((id, DELETED, Timestamp::now()))?;
     conn.prepare_cached("DELETE FROM join_requests WHERE user = ?1")?.execute([id])?;
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Accounts.
 
-use natter::domain::{Email, Generation, Page, User, UserId, Username};
+use std::time::Duration;
+
+use natter::domain::{Email, Generation, Page, Timestamp, User, UserId, Username};
 use natter::store::{Conflict, NewUser, Store, StoreError, UserChange};
 
 use super::contract;
@@ -17,6 +19,7 @@ contract![
     a_change_to_what_is_taken_changes_nothing,
     a_name_may_change_its_case,
     revoking_raises_the_generation,
+    revocations_are_known_by_their_time,
     the_last_admin_stays_one,
     two_admins_who_demote_each_other_at_once_leave_one,
     many_ways_to_lose_the_admin_at_once_leave_one,
@@ -167,6 +170,22 @@ async fn revoking_raises_the_generation(store: &dyn Store) {
     let once = store.update_user(ann.id, revoke.clone()).await.unwrap();
     let twice = store.update_user(ann.id, revoke).await.unwrap();
     assert_eq!((once.generation, twice.generation), (Generation(1), Generation(2)));
+}
+
+async fn revocations_are_known_by_their_time(store: &dyn Store) {
+    let before = Timestamp::now();
+    let [ann, bob, eve] =
+        [user(store, "ann").await, user(store, "bob").await, user(store, "eve").await];
+    assert_eq!(store.revoked(before).await.unwrap(), []);
+    let revoke = UserChange { revoke: true, ..UserChange::default() };
+    store.update_user(ann.id, disabled(false)).await.unwrap();
+    store.update_user(bob.id, revoke).await.unwrap();
+    store.remove_user(eve.id).await.unwrap();
+    let revoked = store.revoked(before).await.unwrap();
+    let ids: Vec<_> = revoked.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, [bob.id, eve.id]);
+    assert!(revoked.iter().all(|(_, at)| (before..=Timestamp::now()).contains(at)));
+    assert_eq!(store.revoked(Timestamp::now().plus(Duration::from_secs(1))).await.unwrap(), []);
 }
 
 async fn the_last_admin_stays_one(store: &dyn Store) {

@@ -19,9 +19,11 @@ CREATE TABLE users (
     is_deleted      INTEGER NOT NULL DEFAULT 0,
     generation      INTEGER NOT NULL DEFAULT 0,
     online_until    INTEGER,
-    created_at      INTEGER NOT NULL
+    created_at      INTEGER NOT NULL,
+    revoked_at      INTEGER
 ) WITHOUT ROWID;
 
+CREATE INDEX users_revoked ON users (revoked_at) WHERE revoked_at IS NOT NULL;
 CREATE INDEX users_admins ON users (id) WHERE is_admin = 1 AND is_disabled = 0 AND is_deleted = 0;
 
 -- Everything but the pair and created_at is derived from the log. A deleted room keeps its row, which ends its log.

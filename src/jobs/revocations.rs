@@ -1,0 +1,28 @@
+//! Closes the sockets of users whose sessions were revoked by another process: a command beside this
+//! node, or another node. What this node revokes itself closes at once.
+
+use std::time::Duration;
+
+use crate::app::App;
+use crate::domain::Timestamp;
+use crate::service::Result;
+
+/// How often the job is meant to run: with it, a revocation has closed every socket within 2 s.
+pub const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How much is looked at twice: for a revocation that was stored a little after its time was taken,
+/// and for clocks that differ.
+const OVERLAP: Duration = Duration::from_secs(5);
+
+/// Ends what was revoked since `since`, and answers from when on the next run is to look. Safe to run
+/// twice: a connection made after a revocation is not its.
+///
+/// # Errors
+///
+/// [`crate::service::Error::Unavailable`] if the store does not answer.
+pub async fn run_once(app: &App, since: Timestamp, now: Timestamp) -> Result<Timestamp> {
+    for (user, at) in app.store.revoked(since).await? {
+        app.rooms.revoke_before(user, at);
+    }
+    Ok(now.minus(OVERLAP))
+}
