@@ -9,8 +9,10 @@ use crate::config::{Config, Secret};
 use crate::domain::Epoch;
 use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
+use crate::limits::Limiter;
 use crate::media::{Links, Media};
 use crate::metrics::Metrics;
+use crate::passwords::Passwords;
 use crate::room::Rooms;
 use crate::store::DynStore;
 
@@ -38,6 +40,10 @@ pub struct Parts {
     pub rooms: Rooms,
     /// Whether the node is about to go.
     pub lifecycle: Lifecycle,
+    /// How much one user or one address may ask for.
+    pub limits: Limiter,
+    /// Hashes and compares passwords.
+    pub passwords: Passwords,
     /// What the node counts about itself.
     pub metrics: Metrics,
     /// Work that must end before the node does.

@@ -19,11 +19,14 @@ use tokio_util::sync::CancellationToken;
 pub use self::assemble::assemble;
 use crate::app::App;
 use crate::config::{Config, ConfigError};
+use crate::http;
 use crate::http::listener::{self, Listener};
 use crate::http::probes::{self, Check};
 use crate::http::trace::{Tracing, chain, trace};
 use crate::link::Links;
 use crate::metrics::Metrics;
+use crate::service;
+use crate::service::accounts;
 use crate::store::{Access, StoreError};
 
 /// Why a node does not start.
@@ -53,6 +56,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("store.url: cannot open the store")]
     Store(#[source] StoreError),
+    /// The first administrator cannot be made.
+    #[error("auth.admin_email: cannot make the first administrator")]
+    FirstAdmin(#[source] service::Error),
     /// The media store cannot be opened.
     #[error("media.url: cannot open the media store")]
     Media(#[source] io::Error),
@@ -99,6 +105,7 @@ impl Node {
             None => (None, None),
         };
         let app = assemble(config, Access::Node).await?;
+        accounts::ensure_first_admin(&app).await.map_err(StartError::FirstAdmin)?;
         let (links, stop) = (Links::default(), CancellationToken::new());
 
         let router = public_router(&app);
@@ -143,9 +150,8 @@ fn public_router(app: &App) -> Router {
         metrics: app.metrics.clone(),
         trusted_proxies: app.config.trusted_proxies.clone().into(),
     };
-    Router::new()
-        .merge(probes::router(app.lifecycle.clone(), check))
-        .layer(from_fn_with_state(tracing, trace))
+    let router = http::router(app.clone()).merge(probes::router(app.lifecycle.clone(), check));
+    http::guard(app, router).layer(from_fn_with_state(tracing, trace))
 }
 
 /// What the operator's own port serves. Nothing of it is on the public one.

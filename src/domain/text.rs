@@ -1,19 +1,21 @@
 //! What any text from a client has to satisfy.
 
+use std::borrow::Cow;
+
 /// A value that breaks a rule: which field, and the rule in words fit for its author.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub struct Invalid {
     /// The field as the client names it.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// What is wrong and what would be right, as a clause: `must be ...`.
     pub message: String,
 }
 
 impl Invalid {
     /// `field` breaks the rule that `message` tells.
-    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
-        Self { field, message: message.into() }
+    pub fn new(field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
     }
 }
 

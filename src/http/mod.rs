@@ -1,6 +1,59 @@
-//! HTTP: requests in, answers out.
+//! HTTP: requests in, answers out. One file a resource, each with its `routes()`; handlers decode, call one use
+//! case, and encode.
+//!
+//! A route is served by being documented: `routes!(handler)` takes its path and method from
+//! `#[utoipa::path]`, so `/openapi.json` cannot miss one. What every call has in common (401 without a token,
+//! 400, 413, 415, 422, 503) [`openapi`] adds by itself; a handler names its success and its own refusals.
 
+mod assets;
 pub(crate) mod client;
+mod cors;
+mod detach;
+mod error;
+mod extract;
 pub(crate) mod listener;
+mod malformed;
+mod openapi;
+mod page;
 pub(crate) mod probes;
+mod security;
+mod session;
 pub(crate) mod trace;
+mod users;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{from_fn, from_fn_with_state};
+use utoipa_axum::router::OpenApiRouter;
+
+pub(crate) use self::error::Refusal;
+pub(crate) use self::extract::{Form, Json, MAX_BODY, Path, Query};
+pub(crate) use self::page::{PageParams, Paged, Paging};
+pub(crate) use self::session::{Admin, Session};
+
+use crate::app::App;
+
+/// Every call, the documents, and the web client. [`guard`] goes around it, and around the sockets.
+pub(crate) fn router(app: App) -> Router {
+    let (calls, document) = calls().split_for_parts();
+    let document = openapi::complete(document);
+    let roots = assets::Roots::of(&document);
+    calls
+        .merge(openapi::pages(&document))
+        .fallback(move |request: Request| async move { roots.answer(&request) })
+        .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(app.clone(), detach::detach))
+        .layer(from_fn(security::headers))
+        .with_state(app)
+}
+
+/// Keeps foreign web pages out of everything that `router` serves, sockets included.
+pub(crate) fn guard(app: &App, router: Router) -> Router {
+    router.layer(from_fn_with_state(app.clone(), cors::check))
+}
+
+/// The calls of all resources, with their documentation.
+fn calls() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::document()).merge(users::routes())
+}

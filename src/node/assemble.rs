@@ -13,8 +13,10 @@ use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
+use crate::limits::Limiter;
 use crate::media::{Links, Media};
 use crate::metrics::Metrics;
+use crate::passwords::Passwords;
 use crate::room::{Rooms, Settings, Teller};
 use crate::store::{self, Access};
 
@@ -49,6 +51,8 @@ pub async fn assemble(config: Config, access: Access) -> Result<App, StartError>
     };
     let rooms = Rooms::new(Arc::clone(&store), metrics.clone(), teller, settings);
     Ok(App::new(Parts {
+        limits: Limiter::new(&config.limits),
+        passwords: Passwords::new(config.auth.bcrypt_cost),
         config,
         secret,
         keys,

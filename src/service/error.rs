@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::api::ErrorCode;
 use crate::config::ByteSize;
 use crate::domain::text::Invalid;
+use crate::limits::Exceeded;
 use crate::media::MediaError;
+use crate::passwords::PasswordError;
 use crate::room::Refused;
 use crate::store::{Conflict, StoreError};
 
@@ -111,7 +113,10 @@ impl Error {
     }
 
     /// One field that breaks a rule.
-    pub fn invalid(field: &'static str, message: impl Into<String>) -> Self {
+    pub fn invalid(
+        field: impl Into<std::borrow::Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self::Invalid(vec![Invalid::new(field, message)])
     }
 
@@ -169,6 +174,21 @@ impl From<Conflict> for Error {
             Conflict::Attached => (ErrorCode::Conflict, "This attachment belongs to a message."),
         };
         Self::Conflict(code, detail)
+    }
+}
+
+impl From<Exceeded> for Error {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::RateLimited { detail: exceeded.detail, retry_after: exceeded.retry_after }
+    }
+}
+
+impl From<PasswordError> for Error {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Overloaded => Self::Overloaded,
+            PasswordError::Failed(_) => Self::internal(error),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Use cases: every rule that needs I/O. Each takes the [`crate::app::App`] and who asks.
 
+pub mod accounts;
 pub mod attachments;
 pub mod error;
 pub mod join_requests;
@@ -7,6 +8,7 @@ pub mod memberships;
 pub mod messages;
 pub mod presence;
 pub mod rooms;
+pub mod sessions;
 
 pub use error::Error;
 

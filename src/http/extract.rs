@@ -1,0 +1,134 @@
+//! What handlers take from a request, and how a request that has something else is refused.
+//!
+//! The order of a handler's parameters is the order of its refusals: the caller first (401, 403), then the
+//! path and the query (400), then the body (413, 415, 422). So nobody without a token learns what a call takes.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::client::{ClientAddress, client_address};
+use super::error::Refusal;
+use super::malformed::{self, Broken};
+use crate::app::App;
+use crate::service::Error;
+
+/// The longest body that is no upload: 1 MiB.
+pub(crate) const MAX_BODY: usize = 1024 * 1024;
+
+/// A JSON body, and a JSON answer.
+///
+/// As a body: an object (or what `T` takes beside it, but never an array, which serde would read into any
+/// struct), `application/json`, not compressed, at most [`MAX_BODY`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        if !is_json(request.headers()) {
+            return Err(Refusal::UnsupportedMediaType("The body must be application/json."));
+        }
+        let body = body(request, state).await?;
+        malformed::json(&body).map(Self).map_err(|broken| broken.in_body().into())
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+/// A form, `application/x-www-form-urlencoded`, of at most [`MAX_BODY`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        if media_type(request.headers()) != "application/x-www-form-urlencoded" {
+            let detail = "The body must be application/x-www-form-urlencoded.";
+            return Err(Refusal::UnsupportedMediaType(detail));
+        }
+        let body = body(request, state).await?;
+        malformed::form(&body).map(Self).map_err(|broken| broken.in_body().into())
+    }
+}
+
+/// The query of the URL.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
+        let query = parts.uri.query().unwrap_or_default();
+        malformed::form(query.as_bytes()).map(Self).map_err(Broken::in_query)
+    }
+}
+
+/// The ids in the path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        let malformed =
+            |_why| Error::MalformedParameter("An id in the path is malformed.".to_owned());
+        path.map(|axum::extract::Path(path)| Self(path)).map_err(malformed)
+    }
+}
+
+impl FromRequestParts<App> for ClientAddress {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(*known);
+        }
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let ConnectInfo(peer) = peer.ok_or_else(|| Error::internal("a request without a peer"))?;
+        Ok(client_address(*peer, &parts.headers, &app.config.trusted_proxies))
+    }
+}
+
+/// Reads a body that is no upload.
+async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
+    let encoding = request.headers().get(CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| encoding != "identity") {
+        return Err(Refusal::UnsupportedMediaType("The body must not be compressed."));
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        Refusal::Service(if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+            Error::TooLarge(format!("The body must be at most {MAX_BODY} bytes."))
+        } else {
+            Error::MalformedParameter("The body did not come whole.".to_owned())
+        })
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = media_type(headers);
+    let subtype = media_type.strip_prefix("application/");
+    subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+}
+
+/// The type of the body, in lower case and without parameters; empty if it has none.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
