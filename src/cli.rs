@@ -1,5 +1,6 @@
 //! The command line.
 
+mod admin;
 mod serve;
 
 use std::io::Write;
@@ -9,6 +10,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Sources};
+use crate::node::StartError;
+use crate::service;
 
 /// The exit code for a wrong configuration, the same as for wrong arguments.
 const MISCONFIGURED: u8 = 2;
@@ -60,6 +63,9 @@ enum Command {
     CheckConfig,
     /// Print a file of all settings at their defaults, commented out
     DefaultConfig,
+    /// Administer accounts, also while the server runs
+    #[command(subcommand)]
+    Admin(admin::Admin),
     /// Print the version
     Version,
 }
@@ -76,6 +82,7 @@ pub fn run() -> ExitCode {
             print(DEFAULT_FILE);
             Ok(())
         }
+        Command::Admin(admin) => admin.run(&sources),
         Command::Version => {
             print(concat!("natter ", env!("CARGO_PKG_VERSION"), "\n"));
             Ok(())
@@ -95,7 +102,12 @@ struct Failure {
 }
 
 impl Failure {
-    /// Something other than the configuration.
+    /// A sentence of this command's own.
+    fn told(sentence: String) -> Self {
+        Self { sentence, code: 1 }
+    }
+
+    /// Something other than the configuration, with all that led to it.
     fn other(error: impl std::error::Error) -> Self {
         let mut sentence = error.to_string();
         let mut cause = error.source();
@@ -116,6 +128,25 @@ impl Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self { sentence: error.to_string(), code: MISCONFIGURED }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(error) => error.into(),
+            // It can be no account, or is somebody's: the configuration is wrong.
+            StartError::FirstAdmin(service::Error::Invalid(_) | service::Error::Conflict(..)) => {
+                Self { code: MISCONFIGURED, ..Self::other(error) }
+            }
+            other => Self::other(other),
+        }
+    }
+}
+
+impl From<service::Error> for Failure {
+    fn from(error: service::Error) -> Self {
+        Self::other(error)
     }
 }
 

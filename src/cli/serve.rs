@@ -8,19 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, print};
 use crate::config::{Config, Sources};
 use crate::log;
-use crate::node::{self, Node, StartError};
+use crate::node::{self, Node};
 
 /// The code of a process that a second Ctrl-C ended, as a shell gives it.
 const INTERRUPTED: i32 = 130;
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Config(error) => error.into(),
-            other => Self::other(other),
-        }
-    }
-}
 
 /// Runs a node until SIGTERM or Ctrl-C.
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ pub mod error;
 pub mod join_requests;
 pub mod memberships;
 pub mod messages;
+pub mod operator;
 pub mod presence;
 pub mod rooms;
 pub mod sessions;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::{Instant, timeout};
 
@@ -78,13 +78,32 @@ async fn a_wrong_configuration_is_one_sentence_and_exit_code_2() {
             ("NATTER_BUS_URL", "nats://u:hunter2@bus"),
             ("NATTER_TYPO", "x"),
             ("SECRET_KEY", "hunter2"),
+            ("NATTER_AUTH_ADMIN_EMAIL", "ann@example.org"),
         ] {
             let output = run(&[command], &[(variable, value)]).await;
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(2), "{said}");
             assert_eq!(said.lines().count(), 1, "{said}");
-            assert!(said.contains(variable) && !said.contains("hunter2"), "{said}");
+            let names_it = said.contains(variable) || said.starts_with("natter: auth.admin_");
+            assert!(names_it && !said.contains("hunter2"), "{said}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_first_administrator_that_can_be_no_account_is_a_wrong_configuration() {
+    for (email, name) in [("no address", "ann"), ("ann@example.org", "all")] {
+        let variables = [
+            ("NATTER_LISTEN", "127.0.0.1:0"),
+            ("NATTER_METRICS_LISTEN", "off"),
+            ("NATTER_AUTH_ADMIN_EMAIL", email),
+            ("NATTER_AUTH_ADMIN_USERNAME", name),
+            ("NATTER_AUTH_ADMIN_PASSWORD", "a password"),
+        ];
+        let output = run(&["serve"], &variables).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("auth.admin_"), "{said}");
     }
 }
 
@@ -142,6 +161,55 @@ async fn ctrl_c_cuts_a_drain_short() {
     next_line(&mut server.log, "draining").await;
     server.signal("INT");
     assert_eq!(server.exit_code().await, Some(0));
+}
+
+/// Runs `natter admin` on a folder with `stdin`, and answers what it printed.
+async fn admin(folder: &Path, arguments: &[&str], stdin: &str) -> Result<String, String> {
+    let arguments: Vec<&str> = [&["admin"], arguments, &["--data-dir", "data"]].concat();
+    let mut command = natter(folder, &arguments, &[("NATTER_AUTH_BCRYPT_COST", "4")]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    process.stdin.take().unwrap().write_all(stdin.as_bytes()).await.unwrap();
+    let output = timeout(SOON, process.wait_with_output()).await.unwrap().unwrap();
+    let (told, failure) = (output.stdout, output.stderr);
+    match output.status.success() {
+        true => Ok(String::from_utf8(told).unwrap()),
+        false => Err(String::from_utf8(failure).unwrap()),
+    }
+}
+
+#[tokio::test]
+async fn accounts_are_administered_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = admin(folder.path(), &["list-users"], "").await.unwrap_err();
+    assert!(missing.contains("there is no store"), "{missing}");
+    let create = |name: &'static str, email: &'static str| {
+        ["create-user", "--username", name, "--email", email]
+    };
+    let first = admin(folder.path(), &create("ann", "ann@example.org"), "a password\n").await;
+    assert!(first.unwrap().ends_with("an administrator\n"));
+    let second = admin(folder.path(), &create("bob", "bob@example.org"), "another\n").await;
+    assert!(second.unwrap().starts_with("made bob"));
+    for (taken, email, password) in [
+        ("ann", "new@example.org", "fine"),
+        ("new", "ANN@example.org", "fine"),
+        ("new", "no address", "fine"),
+        ("new", "new@example.org", ""),
+    ] {
+        let refused = admin(folder.path(), &create(taken, email), password).await.unwrap_err();
+        assert_eq!(refused.lines().count(), 1, "{refused}");
+    }
+    let listed = admin(folder.path(), &["list-users"], "").await.unwrap();
+    let names: Vec<_> = listed.lines().map(|line| line.split('\t').nth(1).unwrap()).collect();
+    assert_eq!(names, ["ann", "bob"]);
+    assert!(!listed.contains("$2"), "no hash is told: {listed}");
+    let file = folder.path().join("password");
+    std::fs::write(&file, "from a file\n").unwrap();
+    let reset = ["reset-password", "bob@example.org", "--password-file", "password"];
+    assert!(admin(folder.path(), &reset, "").await.unwrap().starts_with("bob"));
+    assert!(admin(folder.path(), &["revoke-sessions", "ann"], "").await.is_ok());
+    let nobody = admin(folder.path(), &["revoke-sessions", "nobody"], "").await.unwrap_err();
+    assert!(nobody.contains("not found"), "{nobody}");
 }
 
 #[tokio::test]

@@ -1,0 +1,174 @@
+//! `natter admin`: accounts, from the machine that holds the store.
+
+use std::fs;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::Subcommand;
+
+use super::{Failure, print};
+use crate::api::SignUp;
+use crate::app::App;
+use crate::config::{Config, Sources};
+use crate::domain::User;
+use crate::node::assemble;
+use crate::service::operator;
+use crate::store::Access;
+
+/// What can be done to accounts. A password is never an argument: those are seen by everybody on
+/// the machine, and kept by shells.
+#[derive(Debug, Subcommand)]
+pub(super) enum Admin {
+    /// Make an account; its password is the first line of standard input
+    CreateUser {
+        /// Its address
+        #[arg(long)]
+        email: String,
+        /// The name that others see
+        #[arg(long)]
+        username: String,
+        /// Let it administer
+        #[arg(long)]
+        admin: bool,
+        /// Read the password from this file instead
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Give an account another password, the first line of standard input, and end its sessions
+    ResetPassword {
+        /// Its name or address
+        user: String,
+        /// Read the password from this file instead
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Print every account: id, name, address, when it was made, what it is
+    ListUsers,
+    /// End every token and socket of an account
+    RevokeSessions {
+        /// Its name or address
+        user: String,
+    },
+}
+
+impl Admin {
+    /// Does it, whether or not a node is running on the same store.
+    pub(super) fn run(self, sources: &Sources) -> Result<(), Failure> {
+        let config = Config::load(sources)?;
+        if !matches!(self, Self::CreateUser { .. }) {
+            check_store_is_there(&config)?;
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        runtime.map_err(Failure::other)?.block_on(async {
+            let app = assemble(config, Access::Command).await?;
+            let done = self.apply(&app).await;
+            app.store.close().await;
+            done
+        })
+    }
+
+    async fn apply(self, app: &App) -> Result<(), Failure> {
+        match self {
+            Self::CreateUser { email, username, admin, password_file } => {
+                let password = read_password(password_file.as_deref())?;
+                let account = SignUp { email, username, password };
+                let user = operator::create_user(app, account, admin).await?;
+                let what = if user.is_admin { ", an administrator" } else { "" };
+                print(&format!("made {} ({}){what}\n", user.username.as_str(), user.id));
+            }
+            Self::ResetPassword { user, password_file } => {
+                let password = read_password(password_file.as_deref())?;
+                let user = operator::reset_password(app, &user, password).await?;
+                print(&format!("{} has the new password\n", user.username.as_str()));
+            }
+            Self::ListUsers => list(app).await?,
+            Self::RevokeSessions { user } => {
+                let user = operator::revoke_sessions(app, &user).await?;
+                print(&format!("{} is logged out everywhere\n", user.username.as_str()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A mistyped folder is told, where a new, empty store in it would only puzzle.
+fn check_store_is_there(config: &Config) -> Result<(), Failure> {
+    match config.store.sqlite_path(&config.data_dir) {
+        Some(path) if !path.exists() => {
+            Err(Failure::told(format!("data_dir: there is no store {}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn list(app: &App) -> Result<(), Failure> {
+    let mut last = None;
+    loop {
+        let users = operator::list_users(app, last).await?;
+        for user in &users {
+            print(&line(user));
+        }
+        match users.last() {
+            Some(user) => last = Some(user.id),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// One account a line, fields apart by tabs, so that `cut` and `awk` read it.
+fn line(user: &User) -> String {
+    let standing = match (user.is_disabled, user.is_admin) {
+        (true, _) => "disabled",
+        (false, true) => "administrator",
+        (false, false) => "user",
+    };
+    let (name, address) = (user.username.as_str(), user.email.as_str());
+    format!("{}\t{name}\t{address}\t{}\t{standing}\n", user.id, user.created_at)
+}
+
+fn read_password(file: Option<&Path>) -> Result<String, Failure> {
+    let text = match file {
+        Some(path) => fs::read_to_string(path).map_err(|error| {
+            Failure::told(format!("--password-file: cannot read {}: {error}", path.display()))
+        })?,
+        None if io::stdin().is_terminal() => ask_password().map_err(Failure::other)?,
+        None => first_line().map_err(Failure::other)?,
+    };
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn first_line() -> io::Result<String> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).map(|_bytes| line)
+}
+
+/// Asks whoever sits there, and does not show what they type.
+fn ask_password() -> io::Result<String> {
+    write!(io::stderr(), "Password: ")?;
+    let _shown_again = Hidden::begin();
+    first_line()
+}
+
+/// While it lives, the terminal shows nothing that is typed.
+struct Hidden;
+
+impl Hidden {
+    fn begin() -> Self {
+        stty("-echo");
+        Self
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        stty("echo");
+        // Nor was the line end shown.
+        _ = writeln!(io::stderr());
+    }
+}
+
+fn stty(setting: &str) {
+    // Without `stty` the password is seen by who types it: a pity, and no reason to stop.
+    _ = Command::new("stty").arg(setting).stdin(Stdio::inherit()).status();
+}
