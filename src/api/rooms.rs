@@ -1,6 +1,6 @@
 //! Rooms, memberships and join requests.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{MessageView, UserBrief, UserName};
@@ -165,4 +165,132 @@ impl JoinRequestView {
             chat_room: room.into(),
         }
     }
+}
+
+/// `POST /chat-rooms`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreateRoom {
+    /// 1 to 100 characters on one line.
+    pub name: String,
+}
+
+/// A room that was made, and its maker's place in it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CreatedRoom {
+    /// The room.
+    pub chat_room: RoomView,
+    /// The maker's membership.
+    pub session: MembershipView,
+}
+
+/// `GET /chat-room-details`: what only the owner sees.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RoomDetails {
+    /// The room.
+    pub chat_room_details: RoomView,
+    /// The requests to be let in, answered ones too, oldest first, in pages.
+    pub chat_room_join_requests: Vec<JoinRequestView>,
+}
+
+/// `POST /join-request`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct AskToJoin {
+    /// The group room.
+    pub chat_room_id: String,
+    /// Words to the owner, at most 1 KiB.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// `POST /handle-join-request`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct AnswerJoinRequest {
+    /// The request.
+    pub join_request_id: String,
+    /// Whether to let the requester in.
+    pub approval_status: bool,
+}
+
+/// How a join request was answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnsweredJoinRequest {
+    /// `approved` or `refused`.
+    pub status: Answer,
+    /// The membership, if there is one now.
+    pub session: Option<MembershipView>,
+}
+
+/// What the owner said to a join request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Come in.
+    Approved,
+    /// Stay out.
+    Refused,
+}
+
+/// `POST /user/submitted-chat-rooms`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct SubmittedRooms {
+    /// Group rooms, or private ones.
+    pub is_group: bool,
+}
+
+/// `POST /pv-chat-room`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct OpenPrivateRoom {
+    /// Whom to talk to.
+    pub addressed_users_id: String,
+}
+
+/// A private room, and the places of its two people.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PrivateRoom {
+    /// The room.
+    pub chat_room: RoomView,
+    /// The membership of who asked.
+    pub requesters_session: MembershipView,
+    /// The membership of the other.
+    pub addresseds_session: MembershipView,
+}
+
+/// `PUT /chat-rooms/{id}/read-marker`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct MarkRead {
+    /// The position of the last event that was read.
+    #[schema(value_type = u64)]
+    pub seq: Seq,
+}
+
+/// `POST /chat-rooms/{id}/typing`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct TypingChange {
+    /// Whether the caller is typing.
+    pub is_typing: bool,
+}
+
+/// `POST /admin/chat-rooms`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreateRoomFor {
+    /// The name of a group; a private room gets both usernames.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Who is to own it; the caller without.
+    #[serde(default)]
+    pub owner_id: Option<String>,
+    /// The other person of a private room.
+    #[serde(default)]
+    pub addressed_users_id: Option<String>,
+}
+
+/// `PATCH /admin/chat-rooms/{id}`: what is not given stays as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct RoomChange {
+    /// A new name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// A new owner, who is a member already.
+    #[serde(default)]
+    pub owner_id: Option<String>,
 }

@@ -5,17 +5,23 @@
 //! `#[utoipa::path]`, so `/openapi.json` cannot miss one. What every call has in common (401 without a token,
 //! 400, 413, 415, 422, 503) [`openapi`] adds by itself; a handler names its success and its own refusals.
 
+mod admin_rooms;
 mod assets;
 pub(crate) mod client;
 mod cors;
 mod detach;
 mod error;
 mod extract;
+mod join_requests;
 pub(crate) mod listener;
 mod malformed;
+mod members;
+mod messages;
 mod openapi;
 mod page;
+mod presence;
 pub(crate) mod probes;
+mod rooms;
 mod security;
 mod session;
 pub(crate) mod trace;
@@ -55,5 +61,12 @@ pub(crate) fn guard(app: &App, router: Router) -> Router {
 
 /// The calls of all resources, with their documentation.
 fn calls() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(openapi::document()).merge(users::routes())
+    OpenApiRouter::with_openapi(openapi::document())
+        .merge(users::routes())
+        .merge(rooms::routes())
+        .merge(join_requests::routes())
+        .merge(members::routes())
+        .merge(messages::routes())
+        .merge(presence::routes())
+        .merge(admin_rooms::routes())
 }

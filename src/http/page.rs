@@ -63,8 +63,8 @@ impl<Id: FromStr + Send, S: Send + Sync> FromRequestParts<S> for Paging<Id> {
     }
 }
 
-/// A whole number out of bounds is another failure than a text that is none.
-fn number(
+/// A number of a query. A whole number out of bounds is another failure than a text that is none.
+pub(super) fn number(
     name: &'static str,
     text: Option<String>,
     default: u32,
@@ -103,13 +103,18 @@ impl<Id: std::fmt::Display> Paging<Id> {
 
     /// This request's path and query, from behind `last` on.
     fn next(&self, last: &Id) -> String {
-        let query = self.uri.query().unwrap_or_default();
-        let kept = form_urlencoded::parse(query.as_bytes())
-            .filter(|(name, _)| name != "after" && name != "skip");
-        let mut next = form_urlencoded::Serializer::new(String::new());
-        next.extend_pairs(kept).append_pair("after", &last.to_string());
-        format!("{}?{}", self.uri.path(), next.finish())
+        next_page(&self.uri, &["after", "skip"], "after", &last.to_string())
     }
+}
+
+/// The path and query of `uri`, without the parameters `replaced` and with `name` instead.
+pub(super) fn next_page(uri: &Uri, replaced: &[&str], name: &str, value: &str) -> String {
+    let query = uri.query().unwrap_or_default();
+    let kept = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| !replaced.contains(&name.as_ref()));
+    let mut next = form_urlencoded::Serializer::new(String::new());
+    next.extend_pairs(kept).append_pair(name, value);
+    format!("{}?{}", uri.path(), next.finish())
 }
 
 /// A page of a list: an array, with a `Link` to the next one if there is one.
@@ -119,14 +124,26 @@ pub(crate) struct Paged<V> {
     next: Option<String>,
 }
 
-impl<V: Serialize> IntoResponse for Paged<V> {
-    fn into_response(self) -> Response {
-        let mut response = Json(self.items).into_response();
+impl<V: Serialize> Paged<V> {
+    /// These items, and the path of the next page if there is one.
+    pub(super) fn new(items: Vec<V>, next: Option<String>) -> Self {
+        Self { items, next }
+    }
+
+    /// Answers with an object that holds the items, for the list that is part of something.
+    pub(super) fn within<W: Serialize>(self, wrap: impl FnOnce(Vec<V>) -> W) -> Response {
+        let mut response = Json(wrap(self.items)).into_response();
         let link = self.next.map(|next| format!("<{next}>; rel=\"next\""));
         if let Some(link) = link.and_then(|link| HeaderValue::try_from(link).ok()) {
             response.headers_mut().insert(LINK, link);
         }
         response
+    }
+}
+
+impl<V: Serialize> IntoResponse for Paged<V> {
+    fn into_response(self) -> Response {
+        self.within(|items| items)
     }
 }
 

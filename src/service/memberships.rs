@@ -72,9 +72,14 @@ pub async fn list(
     app: &App,
     caller: UserId,
     room: RoomId,
-    page: Page<UserId>,
+    page: Page<MembershipId>,
 ) -> Result<Vec<MemberView>> {
     require(app, room, caller).await?;
+    let after = match page.after {
+        None => None,
+        Some(id) => Some(user_of(app, room, id).await?),
+    };
+    let page = Page { after, skip: page.skip, limit: page.limit };
     let members = app.store.members(room, page).await?;
     let view = |member: &Membership| MemberView {
         id: member.id,
@@ -86,6 +91,13 @@ pub async fn list(
         read_seq: member.read.seq,
     };
     Ok(members.iter().map(view).collect())
+}
+
+/// Whose place in `room` is meant by `id`, of a membership or, for who pages with ids of people, of a user. The latter
+/// still leads on when the member has gone.
+async fn user_of(app: &App, room: RoomId, id: MembershipId) -> Result<UserId> {
+    let found = app.store.membership_by_id(id).await?.filter(|found| found.room == room);
+    Ok(found.map_or(UserId::from_bytes(*id.as_bytes()), |found| found.user.id))
 }
 
 /// Takes `user` out of a group room at their own wish.

@@ -5,7 +5,7 @@
 //! was held for a command that was refused. [`post`] is all of it for who can wait.
 
 use super::memberships::{refusal_of_outsider, require};
-use super::{Error, Result, new_nonce};
+use super::{Error, Result, new_nonce, parse_id};
 use crate::api::{MessageView, NewMessage, TypingSignal};
 use crate::app::App;
 use crate::domain::attachment::Upload;
@@ -66,7 +66,9 @@ pub async fn prepare(
     new: NewMessage,
     inline: Option<Upload>,
 ) -> Result<Command> {
-    let named = new.attachment_id.as_deref().map(parse_attachment).transpose()?;
+    app.limits.message(author.id)?;
+    let named = new.attachment_id.as_deref();
+    let named = named.map(|id| parse_id("attachment_id", id)).transpose()?;
     let text = MessageText::parse(new.content)?;
     let client_id = new.client_id.map(ClientId::parse).transpose()?;
     let attachment = inline.as_ref().map(|upload| upload.attachment.id).or(named);
@@ -96,11 +98,6 @@ pub async fn prepare(
     };
     let (change, authority) = (Change::Post(message), Authority::Member);
     Ok(Command { sender: author.id, client_id: key, nonce, change, authority })
-}
-
-fn parse_attachment(id: &str) -> Result<AttachmentId> {
-    id.parse()
-        .map_err(|_malformed| Error::MalformedParameter("attachment_id is not an id.".to_owned()))
 }
 
 async fn attach(

@@ -25,3 +25,12 @@ pub(crate) fn new_id<Id>(make: impl FnOnce(u64, u64) -> Id) -> Id {
 pub(crate) fn new_nonce() -> crate::domain::Nonce {
     crate::domain::Nonce(rand::random())
 }
+
+/// Reads the id that a client gave as `field`.
+///
+/// # Errors
+///
+/// [`Error::MalformedParameter`]: an id that cannot be one is told apart from one that is nobody's.
+pub(crate) fn parse_id<Id: std::str::FromStr>(field: &'static str, text: &str) -> Result<Id> {
+    text.parse().map_err(|_not_an_id| Error::MalformedParameter(format!("{field} must be an id.")))
+}

@@ -170,6 +170,16 @@ pub async fn group(app: &App, id: RoomId) -> Result<Room> {
     if room.kind == RoomKind::Group { Ok(room) } else { Err(Error::NotFound("Room")) }
 }
 
+/// The private room, for administration.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] also for a group room, [`Error::Unavailable`].
+pub async fn private(app: &App, id: RoomId) -> Result<Room> {
+    let room = known(app, id).await?;
+    if room.kind == RoomKind::Private { Ok(room) } else { Err(Error::NotFound("Room")) }
+}
+
 /// The room as `caller` may see it: a group, or a private room of theirs.
 ///
 /// # Errors
