@@ -3,14 +3,15 @@
  * sends so that nothing is lost and nothing doubled. Draws nothing; listen to its events for that.
  */
 import { Api } from './api.ts';
+import type { ClientEvents, ClientOptions } from './client-events.ts';
 import { Connection, type ConnectionState } from './connection.ts';
 import { Emitter } from './emitter.ts';
-import { NatterError } from './errors.ts';
+import { History } from './history.ts';
 import { Http } from './http.ts';
-import { type Entry, MemoryOutboxStore, Outbox, type OutboxStore } from './outbox.ts';
+import { MemoryOutboxStore, Outbox, type OutboxStore } from './outbox.ts';
 import { ReadMarkers } from './read-markers.ts';
 import { type Gone, Room, type RoomEvent } from './room.ts';
-import { MemoryTokenStore, Tokens, type TokenStore } from './tokens.ts';
+import { MemoryTokenStore, Tokens } from './tokens.ts';
 import type {
   JoinRequest,
   Limits,
@@ -25,37 +26,8 @@ import type {
 } from './types.ts';
 import { upload } from './upload.ts';
 
-export interface ClientOptions {
-  /** The server's origin, `https://chat.example.com`; the page's own by default. */
-  url?: string;
-  tokens?: TokenStore;
-  /** Makes the store of unsent messages of a user. */
-  outbox?: (userId: string) => OutboxStore | Promise<OutboxStore>;
-}
-
-export interface ClientEvents {
-  state: ConnectionState;
-  /** The set of rooms changed, or an entry of it: order, unread, name. */
-  rooms: void;
-  /** Something in this room changed. */
-  room: string;
-  /** A message, live or replayed, in `seq` order within its room. */
-  message: Message;
-  /** Too much was missed for a replay: of `(from, to]` only the newest page came; page back for the rest. */
-  truncated: { room: string; from: number; to: number };
-  gone: { room: Room; reason: Gone };
-  outbox: string;
-  /** A message of this client was stored. */
-  stored: { entry: Entry; message: Message };
-  join_request: JoinRequest;
-  join_request_handled: JoinRequest;
-  /** Nobody is signed in any more. */
-  ended: void;
-}
-
 /** Rooms kept open at once; the one opened longest ago is closed then. */
 const MOST_OPEN = 8;
-const PAGE = 50;
 
 export class NatterClient extends Emitter<ClientEvents> {
   readonly api: Api;
@@ -67,6 +39,8 @@ export class NatterClient extends Emitter<ClientEvents> {
   /** Whether the list of rooms has come. */
   isLoaded = false;
   outbox: Outbox;
+  /** Older and newer pages of the rooms' messages. */
+  readonly history: History;
 
   readonly #http: Http;
   readonly #connection: Connection;
@@ -85,6 +59,7 @@ export class NatterClient extends Emitter<ClientEvents> {
     this.api = new Api(this.#http);
     this.tokens = new Tokens(this.#http, options.tokens ?? new MemoryTokenStore(), () => this.#ended());
     this.#http.useTokens(this.tokens);
+    this.history = new History(this.api, this.rooms, (room) => this.emit('room', room));
     this.#connection = new Connection(options.url ?? '', {
       token: () => this.tokens.fresh(),
       replace: (refused) => this.tokens.replace(refused),
@@ -219,54 +194,6 @@ export class NatterClient extends Emitter<ClientEvents> {
     const message_type = !file ? 'text' : /^image\/(png|jpeg|gif|webp)$/.test(file.type) ? 'image' : 'file';
     this.#typed.delete(roomId);
     return this.outbox.add(roomId, { content, message_type, ...(file ? { file } : {}) });
-  }
-
-  async loadOlder(roomId: string): Promise<void> {
-    const { timeline } = this.#known(roomId);
-    const first = timeline.first;
-    if (!first || timeline.atStart) return;
-    const page = await this.api.history(roomId, { before: first.id, limit: PAGE });
-    if (timeline.first?.id === first.id) timeline.older(page);
-    this.emit('room', roomId);
-  }
-
-  async loadNewer(roomId: string): Promise<void> {
-    const room = this.#known(roomId);
-    const { timeline } = room;
-    const last = timeline.last;
-    if (!last || timeline.atEnd) return;
-    const page = await this.api.history(roomId, { after: last.id, limit: PAGE });
-    if (timeline.last?.id === last.id) {
-      timeline.newer(page, page.length < PAGE && reachesEnd(room, page[page.length - 1] ?? last));
-    }
-    this.emit('room', roomId);
-  }
-
-  /** Replaces the timeline by the messages around this one. Throws `not_found`. */
-  async loadAround(roomId: string, messageId: string): Promise<void> {
-    const room = this.#known(roomId);
-    if (room.timeline.find(messageId)) return;
-    const page = await this.api.history(roomId, { around: messageId, limit: PAGE });
-    room.timeline.around(page, reachesEnd(room, page[page.length - 1]));
-    this.emit('room', roomId);
-  }
-
-  /** Replaces the timeline by the newest messages. */
-  async loadNewest(roomId: string): Promise<void> {
-    const room = this.#known(roomId);
-    if (room.timeline.atEnd) return;
-    let page: Message[];
-    do page = await this.api.history(roomId, { limit: PAGE });
-    while (!reachesEnd(room, page[page.length - 1]));
-    room.timeline.around(page, true);
-    this.emit('room', roomId);
-  }
-
-  /** Reads a message again, for media links that live longer. */
-  async refreshMessage(roomId: string, messageId: string): Promise<void> {
-    const message = await this.api.message(roomId, messageId);
-    this.#known(roomId).timeline.refresh(message);
-    this.emit('room', roomId);
   }
 
   /** Moves the user's read marker, on all of their clients. */
@@ -449,12 +376,6 @@ export class NatterClient extends Emitter<ClientEvents> {
     return room;
   }
 
-  #known(id: string): Room {
-    const room = this.rooms.get(id);
-    if (!room) throw new NatterError('not_found', 'You are not in this room.');
-    return room;
-  }
-
   #remove(room: Room, reason: Gone): void {
     room.gone = reason;
     this.rooms.delete(room.id);
@@ -495,9 +416,3 @@ export class NatterClient extends Emitter<ClientEvents> {
     this.emit('ended', undefined);
   }
 }
-
-/** Whether nothing of the room is newer than `last`. */
-function reachesEnd(room: Room, last: Message | undefined): boolean {
-  return (last?.seq ?? 0) >= (room.lastMessage?.seq ?? 0);
-}
-

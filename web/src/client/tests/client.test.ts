@@ -97,7 +97,7 @@ describe('keeping rooms in sync', () => {
     await online(client);
     const { timeline } = client.rooms.get(room.id)!;
     expect(timeline.messages.length).toBe(50);
-    while (!timeline.atStart) await client.loadOlder(room.id);
+    while (!timeline.atStart) await client.history.older(room.id);
     expect(timeline.messages.map((message) => message.content)).toEqual(Array.from({ length: 200 }, (_, n) => `m${n + 1}`));
   });
 
@@ -251,13 +251,13 @@ describe('history', () => {
     const messages = Array.from({ length: 300 }, (_, n) => server.say(room, bo, `m${n}`));
     const { client } = await signedIn('ada');
     await client.open(room.id);
-    await client.loadAround(room.id, messages[20]!.id);
+    await client.history.around(room.id, messages[20]!.id);
     const { timeline } = client.rooms.get(room.id)!;
     expect(timeline.find(messages[20]!.id)).toBeDefined();
     expect(timeline.atEnd).toBe(false);
     server.say(room, bo, 'meanwhile');
     await until(() => client.rooms.get(room.id)?.lastMessage?.content === 'meanwhile');
-    while (!timeline.atEnd) await client.loadNewer(room.id);
+    while (!timeline.atEnd) await client.history.newer(room.id);
     server.say(room, bo, 'live');
     await until(() => timeline.last?.content === 'live');
     const seqs = timeline.messages.map((message) => message.seq);

@@ -1,0 +1,175 @@
+/** Two people and the whole way from signing up to talking, in two browsers against a real node. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Browser } from 'playwright-core';
+import { launch, person } from './browser.ts';
+import { TestNode } from './node.ts';
+import { account, browse, connection, room, say, sees, signUp, texts, write } from './people.ts';
+import { png } from './png.ts';
+
+let node: TestNode;
+let browser: Browser;
+
+beforeAll(async () => {
+  [node, browser] = await Promise.all([TestNode.start(), launch()]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await node?.remove();
+});
+
+describe('from signing up to talking', () => {
+  it('lets two people meet in a room and chat both ways', async () => {
+    const ada = await person(browser, node.url);
+    const bo = await person(browser, node.url);
+    await signUp(ada.page, 'ada');
+    await ada.page.getByRole('button', { name: 'New conversation' }).first().click();
+    await ada.page.getByLabel('Name of the room').fill('Tea');
+    await ada.page.getByRole('button', { name: 'Make the room' }).click();
+    await ada.page.getByRole('heading', { name: 'Tea', exact: true }).waitFor();
+    const link = ada.page.url();
+
+    await signUp(bo.page, 'bo');
+    await bo.page.getByRole('searchbox').fill(link);
+    await bo.page.keyboard.press('Enter');
+    await bo.page.getByLabel(/A few words to ada/).fill('May I?');
+    await bo.page.getByRole('button', { name: 'Ask to join' }).click();
+    await bo.page.getByText('You have asked to join').waitFor();
+
+    await ada.page.getByRole('button', { name: 'Review' }).click();
+    await ada.page.getByText('May I?').waitFor();
+    await ada.page.getByRole('button', { name: 'Let bo in' }).click();
+
+    await bo.page.getByRole('heading', { name: 'Tea', exact: true }).waitFor();
+    await write(bo.page, 'Hello *Ada* <b>, see https://example.com/a?b=c');
+    await sees(ada.page, 'Hello *Ada* <b>, see https://example.com/a?b=c');
+    expect(await ada.page.locator('.text a').getAttribute('href')).toBe('https://example.com/a?b=c');
+    await ada.page.locator('.composer textarea').pressSequentially('Hi');
+    await bo.page.locator('.typing', { hasText: 'ada is typing' }).waitFor();
+    await ada.page.keyboard.press('Shift+Enter');
+    await ada.page.keyboard.type('Bo');
+    await ada.page.keyboard.press('Enter');
+    await sees(bo.page, 'Hi\nBo');
+    await sees(ada.page, 'Hi\nBo');
+    await ada.page.locator('.panel', { hasText: 'bo' }).waitFor();
+    await ada.page.locator('.readers').waitFor();
+    expect([...ada.problems, ...bo.problems]).toEqual([]);
+    await Promise.all([ada.context.close(), bo.context.close()]);
+  });
+
+  it('sends a picture and a file, with thumbnail, viewer and caption', async () => {
+    const [cy, dee] = [await account(node, 'cy'), await account(node, 'dee')];
+    const id = await room(cy, 'Pictures', dee);
+    const one = await browse(browser, node, 'cy', `/rooms/${id}`);
+    const two = await browse(browser, node, 'dee', `/rooms/${id}`);
+    await one.page.locator('input[type=file]').setInputFiles([
+      { name: 'sunset.png', mimeType: 'image/png', buffer: png(640, 400) },
+      { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('some notes\n'.repeat(200)) },
+    ]);
+    await one.page.getByText('sunset.png').waitFor();
+    await write(one.page, 'From the roof');
+    await two.page.locator('.bubble', { hasText: 'From the roof' }).locator('img').waitFor();
+    const loaded = two.page.locator('.bubble img');
+    await expect.poll(() => loaded.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBeGreaterThan(0);
+    await two.page.getByRole('button', { name: 'Open photo sunset.png' }).click();
+    await two.page.getByRole('dialog', { name: 'Photo' }).locator('img').waitFor();
+    await two.page.keyboard.press('Escape');
+    await two.page.getByRole('dialog', { name: 'Photo' }).waitFor({ state: 'detached' });
+    const download = two.page.waitForEvent('download');
+    await two.page.getByRole('link', { name: 'Download notes.txt' }).click();
+    expect((await download).suggestedFilename()).toBe('notes.txt');
+    expect([...one.problems, ...two.problems]).toEqual([]);
+    await Promise.all([one.close(), two.close()]);
+    cy.stop();
+    dee.stop();
+  });
+
+  it('pages back through everything and keeps its place', async () => {
+    const [eve, fay] = [await account(node, 'eve'), await account(node, 'fay')];
+    const id = await room(eve, 'Long', fay);
+    const all = Array.from({ length: 400 }, (_, n) => `message ${n + 1}`);
+    await say(eve, id, ...all);
+    const { page, problems, close } = await browse(browser, node, 'eve', `/rooms/${id}`);
+    await sees(page, 'message 400');
+    const seen = new Set<string>();
+    await page.mouse.move(800, 400);
+    const end = Date.now() + 40_000;
+    while (!seen.has('message 1') && Date.now() < end) {
+      for (const text of await texts(page)) seen.add(text);
+      await page.mouse.wheel(0, -700);
+      await page.waitForTimeout(30);
+    }
+    expect(all.filter((text) => !seen.has(text))).toEqual([]);
+
+    // What comes in below does not move what is being read.
+    const place = () => page.locator('[data-index="3"]').evaluate((row) => Math.round(row.getBoundingClientRect().top));
+    const before = await place();
+    await say(fay, id, 'news from below');
+    await page.getByText('1 new message').waitFor();
+    expect(await place()).toBe(before);
+    await page.getByRole('button', { name: 'To the latest message' }).click();
+    await sees(page, 'news from below');
+
+    // A link to an old message shows it, and from there the way down leads to the end.
+    const old = (await eve.api.history(id, { limit: 500 }))[99];
+    await page.goto(`/rooms/${id}/messages/${old?.id}`);
+    await page.locator('.highlighted', { hasText: 'message 100' }).waitFor();
+    await page.getByRole('button', { name: 'To the latest message' }).click();
+    await sees(page, 'news from below');
+    expect(problems).toEqual([]);
+    await close();
+    eve.stop();
+    fay.stop();
+  });
+
+  it('starts a private chat, keeps a draft, counts what is unread, in two tabs', async () => {
+    const [gus, hal] = [await account(node, 'gus'), await account(node, 'hal')];
+    const id = await room(gus, 'Elsewhere', hal);
+    const { page, close } = await browse(browser, node, 'gus', `/rooms/${id}`);
+    await page.locator('.composer textarea').fill('half a thought');
+    await page.getByRole('searchbox').fill('ha');
+    await page.getByRole('button', { name: 'hal', exact: true }).click();
+    await page.getByText('This is where your conversation with hal begins').waitFor();
+    await write(page, 'psst');
+    await sees(page, 'psst');
+    const second = await page.context().newPage();
+    await second.goto('/');
+    await second.locator('.item', { hasText: 'Draft: half a thought' }).waitFor();
+    await say(hal, id, 'one', 'two');
+    for (const tab of [page, second]) await tab.locator('.item', { hasText: 'Elsewhere' }).locator('.badge', { hasText: '2' }).waitFor();
+    expect(await page.title()).toBe('(2) natter');
+    await second.bringToFront();
+    await second.locator('.item', { hasText: 'Elsewhere' }).click();
+    await sees(second, 'two');
+    expect(await second.locator('.composer textarea').inputValue()).toBe('half a thought');
+    await page.locator('.item', { hasText: 'Elsewhere' }).locator('.badge').waitFor({ state: 'detached' });
+
+    // Logging out in one tab logs out in the other.
+    await second.goto('/settings');
+    await second.getByRole('button', { name: 'Log out', exact: true }).click();
+    await page.getByRole('button', { name: 'Log in' }).waitFor();
+    await close();
+    gus.stop();
+    hal.stop();
+  });
+
+  it('removes a member, and deletes a room, under the eyes of those in it', async () => {
+    const [ida, jon] = [await account(node, 'ida'), await account(node, 'jon')];
+    const first = await room(ida, 'First', jon);
+    await room(ida, 'Second', jon);
+    const one = await browse(browser, node, 'ida', `/rooms/${first}`);
+    const two = await browse(browser, node, 'jon', `/rooms/${first}`);
+    await one.page.getByRole('button', { name: 'Details of the room' }).click();
+    await one.page.getByRole('button', { name: 'Remove jon' }).click();
+    await one.page.getByRole('dialog').getByRole('button', { name: 'Remove jon' }).click();
+    await two.page.getByText('You were removed from First.').waitFor();
+    await connection(two.page, 'online');
+    await two.page.locator('.item', { hasText: 'Second' }).click();
+    await one.page.locator('.item', { hasText: 'Second' }).click();
+    await one.page.getByRole('button', { name: 'Delete the room' }).click();
+    await one.page.getByRole('dialog').getByRole('button', { name: 'Delete the room' }).click();
+    await two.page.getByText('Second was deleted.').waitFor();
+    await Promise.all([one.close(), two.close()]);
+    ida.stop();
+    jon.stop();
+  });
+});

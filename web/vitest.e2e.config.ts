@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+/** Browser tests: one file after the other, each with a node of its own. */
+export default defineConfig({
+  test: {
+    include: [process.env['SCREENSHOTS'] ? 'e2e/screenshots.ts' : 'e2e/*.test.ts'],
+    fileParallelism: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
