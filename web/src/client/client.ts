@@ -8,7 +8,7 @@ import { Connection, type ConnectionState } from './connection.ts';
 import { Emitter } from './emitter.ts';
 import { History } from './history.ts';
 import { Http } from './http.ts';
-import { MemoryOutboxStore, Outbox, type OutboxStore } from './outbox.ts';
+import { type Entry, MemoryOutboxStore, Outbox, type OutboxStore } from './outbox.ts';
 import { ReadMarkers } from './read-markers.ts';
 import { type Gone, Room, type RoomEvent } from './room.ts';
 import { MemoryTokenStore, Tokens } from './tokens.ts';
