@@ -37,7 +37,7 @@ describe('from signing up to talking', () => {
 
     await ada.page.getByRole('button', { name: 'Review' }).click();
     await ada.page.getByText('May I?').waitFor();
-    await ada.page.getByRole('button', { name: 'Let bo in' }).click();
+    await ada.page.getByRole('button', { name: 'Let in bo' }).click();
 
     await bo.page.getByRole('heading', { name: 'Tea', exact: true }).waitFor();
     await write(bo.page, 'Hello *Ada* <b>, see https://example.com/a?b=c');

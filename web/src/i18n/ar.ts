@@ -100,7 +100,7 @@ export const ar: Catalogue = {
   'requests.title': 'طلبات الانضمام',
   'requests.approve': 'اسمح بالدخول',
   'requests.refuse': 'ارفض',
-  'requests.approveNamed': 'اسمح بدخول {name}',
+  'requests.approveNamed': 'اسمح بالدخول: {name}',
   'requests.refuseNamed': 'ارفض {name}',
   'requests.approved': 'أهلًا: أنت الآن في {room}.',
   'requests.refused': 'رُفض طلبك للانضمام إلى {room}.',

@@ -86,7 +86,7 @@ export const en = {
   'requests.title': 'Requests to join',
   'requests.approve': 'Let in',
   'requests.refuse': 'Refuse',
-  'requests.approveNamed': 'Let {name} in',
+  'requests.approveNamed': 'Let in {name}',
   'requests.refuseNamed': 'Refuse {name}',
   'requests.approved': 'Welcome: you are in {room} now.',
   'requests.refused': 'Your request to join {room} was refused.',
