@@ -7,5 +7,6 @@ mod commands;
 mod config;
 mod media;
 mod node;
+mod revocations;
 mod store;
 mod x31_crash;
