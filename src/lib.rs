@@ -17,4 +17,5 @@ pub mod node;
 pub mod passwords;
 pub mod room;
 pub mod service;
+mod socket;
 pub mod store;

@@ -20,9 +20,17 @@ pub const TRANSPORTS: [&str; 2] = ["polling", "websocket"];
 pub const SOCKET_KINDS: [&str; 2] = ["room", "session"];
 /// Values of the label `reason` of ended connections: the client said so, its transport went, it
 /// stopped answering pings, did not take what it was sent, lost its right to be here, broke the
-/// protocol, or the node is going.
-pub const DISCONNECT_REASONS: [&str; 7] =
-    ["client", "transport", "heartbeat", "lagged", "revoked", "malformed", "draining"];
+/// protocol, the node is going, or cannot serve it now.
+pub const DISCONNECT_REASONS: [&str; 8] = [
+    "client",
+    "transport",
+    "heartbeat",
+    "lagged",
+    "revoked",
+    "malformed",
+    "draining",
+    "unavailable",
+];
 /// Values of the label `outcome` of appends: all are durable, the position or the `client_id` of one
 /// was taken, or nobody could say.
 pub const COMMIT_OUTCOMES: [&str; 4] = ["stored", "position_taken", "client_id_taken", "unknown"];

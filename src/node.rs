@@ -27,6 +27,7 @@ use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::service;
 use crate::service::accounts;
+use crate::socket;
 use crate::store::{Access, StoreError};
 
 /// Why a node does not start.
@@ -150,7 +151,9 @@ fn public_router(app: &App) -> Router {
         metrics: app.metrics.clone(),
         trusted_proxies: app.config.trusted_proxies.clone().into(),
     };
-    let router = http::router(app.clone()).merge(probes::router(app.lifecycle.clone(), check));
+    let router = http::router(app.clone())
+        .merge(socket::router(app.clone()))
+        .merge(probes::router(app.lifecycle.clone(), check));
     http::guard(app, router).layer(from_fn_with_state(tracing, trace))
 }
 

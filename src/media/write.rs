@@ -166,7 +166,7 @@ impl Writer {
     }
 
     /// Decodes a picture. One that cannot be decoded is just a file, and no type that is shown inline.
-    async fn examine(&self, stored: &mut Stored) -> Result<()> {
+    async fn examine(&mut self, stored: &mut Stored) -> Result<()> {
         let Some(format) = kind::picture(stored.content_type) else {
             return Ok(());
         };
@@ -189,7 +189,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn put_thumbnail(&self, picture: Bytes) -> Result<()> {
+    async fn put_thumbnail(&mut self, picture: Bytes) -> Result<()> {
         self.media.objects.put(&key(self.id, Variant::Thumbnail), picture.into()).await?;
         Ok(())
     }

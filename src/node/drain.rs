@@ -90,10 +90,15 @@ impl Node {
     }
 }
 
-/// Lets the client have what is on its way to it, acknowledgements among it, and ends the
-/// connection in the way that makes it come back by itself.
+/// Takes nothing more from the client, decides and answers what it has said, lets it have what is
+/// on its way to it, and ends the connection in the way that makes it come back by itself.
 async fn close(connection: Arc<Connection>) {
-    _ = tokio::time::timeout(FAREWELL, connection.outbox.has_emptied()).await;
+    connection.questions.close();
+    let said_and_sent = async {
+        connection.questions.all_answered().await;
+        connection.outbox.has_emptied().await;
+    };
+    _ = tokio::time::timeout(FAREWELL, said_and_sent).await;
     connection.outbox.end(Ended::Draining);
 }
 

@@ -1,10 +1,12 @@
 //! One live transport of one user, as the rooms see it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::Notify;
 
 use super::live::LiveRoom;
 use super::outbox::{Outbox, Packet};
@@ -30,6 +32,8 @@ pub struct Connection {
     pub scope: Scope,
     /// What waits to be sent.
     pub outbox: Arc<Outbox>,
+    /// What the client has asked and has no answer yet.
+    pub questions: Arc<Questions>,
     places: Mutex<Places>,
 }
 
@@ -53,7 +57,8 @@ impl std::fmt::Debug for Connection {
 impl Connection {
     /// A connection that serves no room yet.
     pub fn new(id: ConnectionId, user: UserBrief, scope: Scope, outbox: Arc<Outbox>) -> Arc<Self> {
-        Arc::new(Self { id, user, scope, outbox, places: Mutex::default() })
+        let questions = Arc::default();
+        Arc::new(Self { id, user, scope, outbox, questions, places: Mutex::default() })
     }
 
     /// Whose connection it is.
@@ -120,6 +125,57 @@ impl Connection {
 
     fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a client has asked and has no answer yet.
+#[derive(Debug, Default)]
+pub struct Questions {
+    open: AtomicUsize,
+    closed: AtomicBool,
+    answered: Notify,
+}
+
+/// One question; answered, in one way or another, when it is dropped.
+#[derive(Debug)]
+pub struct Question(Arc<Questions>);
+
+impl Questions {
+    /// The client asks something.
+    pub fn ask(self: &Arc<Self>) -> Question {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        Question(Arc::clone(self))
+    }
+
+    /// Takes no more from now on: the node is going.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether no more is taken.
+    pub fn are_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Waits until everything is answered.
+    pub async fn all_answered(&self) {
+        loop {
+            let answered = self.answered.notified();
+            tokio::pin!(answered);
+            answered.as_mut().enable();
+            if self.open.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            answered.await;
+        }
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        if self.0.open.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.answered.notify_waiters();
+        }
     }
 }
 

@@ -62,6 +62,11 @@ impl Hub {
         Ok(())
     }
 
+    /// Whether the user may have another connection.
+    pub(crate) fn has_place(&self, user: UserId, limit: usize) -> bool {
+        limit == 0 || self.state().users.get(&user).is_none_or(|all| all.len() < limit)
+    }
+
     /// Forgets a connection.
     pub(crate) fn remove(&self, connection: &Connection) {
         let mut state = self.state();

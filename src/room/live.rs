@@ -90,6 +90,14 @@ impl LiveRoom {
         self.shared.feed.delivered()
     }
 
+    /// Makes sure that everybody here has been told up to `seq`, if the log goes that far: a client may know of more than this node
+    /// has delivered.
+    pub async fn reach(&self, seq: Seq) {
+        if seq > self.shared.feed.delivered() {
+            self.shared.repair(seq).await;
+        }
+    }
+
     /// Where commands go in. The writer starts with the first.
     pub(crate) fn inbox(&self) -> &Inbox {
         self.inbox.get_or_init(|| writer::start(self.id, Arc::clone(&self.shared)))
@@ -117,6 +125,7 @@ impl LiveRoom {
         if !connection.begin(self) {
             return Err(NotServed::Gone);
         }
+        self.reach(from).await;
         let outcome = loop {
             connection.outbox.has_drained().await;
             if connection.outbox.is_closed() {

@@ -23,7 +23,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 pub use command::{Authority, Change, Command, Committed, Refused};
-pub use connection::{Connection, Scope, encode};
+pub use connection::{Connection, Question, Questions, Scope, encode};
 pub use feed::{SignLink, Teller};
 pub use hub::TooMany;
 pub use live::{LiveRoom, NotServed};
@@ -157,6 +157,11 @@ impl Rooms {
     /// [`TooMany`] if its user has as many as are allowed.
     pub fn connect(&self, connection: &Arc<Connection>) -> Result<(), TooMany> {
         self.0.hub.add(connection, self.0.settings.sockets_per_user)
+    }
+
+    /// Whether the user may have another connection on this node.
+    pub fn may_connect(&self, user: UserId) -> bool {
+        self.0.hub.has_place(user, self.0.settings.sockets_per_user)
     }
 
     /// Lets a connection go, whose transport has ended.

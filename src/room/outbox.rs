@@ -50,6 +50,17 @@ pub enum Ended {
     Unavailable,
 }
 
+impl Ended {
+    /// The reason as metrics name it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Lagged => "lagged",
+            Self::Draining => "draining",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// The transport of one connection, as `socket` gives it.
 #[async_trait]
 pub trait Sink: Send + Sync {
@@ -206,6 +217,19 @@ impl Outbox {
     /// Drops what waits and takes nothing more: the transport is gone.
     pub fn close(&self) {
         self.close_locked(&mut self.state());
+    }
+
+    /// Waits until nothing is taken any more.
+    pub async fn closed(&self) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            if self.is_closed() {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// Whether nothing is taken any more.

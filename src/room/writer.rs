@@ -266,7 +266,8 @@ impl Writer {
         waiting
     }
 
-    /// Takes in what is durable: state, then the answers, then the room.
+    /// Takes in what is durable: state, then the room, then the answers. So whoever is told a position finds
+    /// that this node has delivered up to it.
     async fn committed(&mut self, numbered: Vec<Numbered>) {
         let Some(known) = &mut self.state else { return };
         let mut events = Vec::with_capacity(numbered.len());

@@ -33,7 +33,7 @@ pub async fn require(app: &App, room: RoomId, user: UserId) -> Result<Membership
 }
 
 /// What is told to somebody who is not in `room`.
-pub(super) async fn refusal_of_outsider(app: &App, room: RoomId) -> Result<Error> {
+pub(crate) async fn refusal_of_outsider(app: &App, room: RoomId) -> Result<Error> {
     Ok(match app.store.room(room).await? {
         Some(room) if room.kind == RoomKind::Group => {
             Error::Forbidden("You are not a member of this room.")

@@ -5,6 +5,7 @@ mod architecture;
 mod attachments;
 mod commands;
 mod config;
+mod live;
 mod media;
 mod node;
 mod revocations;

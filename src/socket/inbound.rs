@@ -1,0 +1,274 @@
+//! Carries out what a client says, one after the other, in the order in which it said it.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::ack::{Ack, Nothing};
+use super::events::{InlineFile, Request};
+use super::session::{Incoming, PAGE, Session};
+use crate::api::{MessageView, NewMessage};
+use crate::domain::{Epoch, MessageId, Page, RoomId, Seq};
+use crate::room::{Command, Committed, LiveRoom, NotServed, Refused, Scope};
+use crate::service::messages::{Held, Part};
+use crate::service::{Error, attachments, memberships, messages};
+
+#[derive(Serialize)]
+struct Stored {
+    message: MessageView,
+}
+
+#[derive(Serialize)]
+struct More<'a> {
+    messages: &'a [MessageView],
+}
+
+#[derive(Serialize)]
+struct Opened {
+    messages: Vec<MessageView>,
+    online_users: Vec<String>,
+    seq: Seq,
+    epoch: Epoch,
+}
+
+#[derive(Serialize)]
+struct Read {
+    seq: Seq,
+    unread: Option<u64>,
+}
+
+/// Carries out what comes until the client is gone and nothing waits any more.
+pub(super) async fn carry_out(session: Arc<Session>, mut incoming: mpsc::Receiver<Incoming>) {
+    loop {
+        // The session holds the sending end, so its end is told by the connection's queue.
+        let next = tokio::select! {
+            biased;
+            next = incoming.recv() => next,
+            () = session.connection.outbox.closed() => incoming.try_recv().ok(),
+        };
+        let Some(one) = next else { return };
+        session.waiting_bytes.fetch_sub(one.bytes, Ordering::SeqCst);
+        one_event(&session, one).await;
+    }
+}
+
+async fn one_event(session: &Arc<Session>, mut incoming: Incoming) {
+    let request = std::mem::replace(&mut incoming.request, Err(Error::Overloaded));
+    let outcome = match request {
+        Ok(Request::Chat { room, message, file }) => {
+            return chat(session, incoming, room, message, file).await;
+        }
+        Ok(Request::GetMoreMessages { oldest, limit }) => {
+            more_messages(session, &incoming.ack, oldest, limit).await
+        }
+        Ok(Request::OpenRoom { room }) => open_room(session, &incoming.ack, room).await,
+        Ok(Request::CloseRoom { room }) => close_room(session, &incoming.ack, room),
+        Ok(Request::Typing { room, is_typing }) => {
+            typing(session, &incoming.ack, room, is_typing).await
+        }
+        Ok(Request::MarkRead { room, seq }) => mark_read(session, &incoming.ack, room, seq).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = outcome {
+        incoming.ack.refuse(&error, None);
+    }
+}
+
+/// Refuses an event before it is carried out.
+pub(super) fn refuse(session: &Session, incoming: &Incoming, error: &Error) {
+    let room = match &incoming.request {
+        Ok(Request::Chat { room, .. }) => room_of(session, *room).ok(),
+        _ => None,
+    };
+    if let Some(room) = room {
+        refuse_what_follows(session, room);
+    }
+    incoming.ack.refuse(error, room);
+}
+
+/// The room that an event is about.
+fn room_of(session: &Session, named: Option<RoomId>) -> Result<RoomId, Error> {
+    match (session.connection.scope, named) {
+        (Scope::Room(own), None) => Ok(own),
+        (Scope::Room(own), Some(named)) if own == named => Ok(own),
+        (Scope::Room(_), Some(_)) => {
+            Err(Error::invalid("chat_room_id", "must be the room of this socket, or left out"))
+        }
+        (Scope::Session, Some(named)) => Ok(named),
+        (Scope::Session, None) => Err(Error::invalid("chat_room_id", "must be given")),
+    }
+}
+
+/// From now on, whatever the client has sent to the room until now is refused: something before it was
+/// refused in a way that invites to send it again, and would change places with it.
+fn refuse_what_follows(session: &Session, room: RoomId) {
+    let received = session.received.load(Ordering::SeqCst);
+    let mut refused = session.refused.lock().unwrap_or_else(PoisonError::into_inner);
+    refused.insert(room, received);
+}
+
+fn is_refused(session: &Session, room: RoomId, number: u64) -> bool {
+    let mut refused = session.refused.lock().unwrap_or_else(PoisonError::into_inner);
+    match refused.get(&room) {
+        Some(through) if number <= *through => true,
+        Some(_) => {
+            refused.remove(&room);
+            false
+        }
+        None => false,
+    }
+}
+
+async fn chat(
+    session: &Arc<Session>,
+    incoming: Incoming,
+    room: Option<RoomId>,
+    message: NewMessage,
+    file: Option<InlineFile>,
+) {
+    let Incoming { number, ack, .. } = incoming;
+    let room = match room_of(session, room) {
+        Ok(room) => room,
+        Err(error) => return ack.refuse(&error, None),
+    };
+    if is_refused(session, room, number) {
+        return ack.refuse(&Error::Overloaded, Some(room));
+    }
+    let app = &session.sockets.app;
+    let command = match prepare(session, room, message, file).await {
+        Ok(command) => command,
+        Err(error) => return refuse_chat(session, &ack, room, &error),
+    };
+    let held = Held::of(&command);
+    let answering = Arc::clone(session);
+    let reply = Box::new(move |outcome: Result<Committed, Refused>| {
+        messages::settle(&answering.sockets.app, held, &outcome);
+        answer_chat(answering, ack, room, outcome);
+    });
+    app.rooms.submit(room, command, reply).await;
+}
+
+async fn prepare(
+    session: &Session,
+    room: RoomId,
+    message: NewMessage,
+    file: Option<InlineFile>,
+) -> Result<Command, Error> {
+    let app = &session.sockets.app;
+    app.limits.message(session.user.id)?;
+    let upload = match file {
+        None => None,
+        Some(InlineFile { name, bytes }) => {
+            let name = name.as_deref().unwrap_or_default();
+            Some(attachments::inline(app, session.user.id, room, name, &bytes).await?)
+        }
+    };
+    messages::prepare(app, &session.user, room, message, upload).await
+}
+
+/// Tells the sender what became of a message. The answer to a stranger of the room needs a look at the store, and so a task of its own.
+fn answer_chat(session: Arc<Session>, ack: Ack, room: RoomId, outcome: Result<Committed, Refused>) {
+    let app = session.sockets.app.clone();
+    match outcome {
+        Ok(Committed { event, .. }) => match messages::view(&app, &event, session.user.id) {
+            Ok(message) => ack.done(&Stored { message }),
+            Err(error) => ack.refuse(&error, Some(room)),
+        },
+        Err(Refused::NotFound) => {
+            app.tasks.spawn(async move {
+                let refusal = memberships::refusal_of_outsider(&session.sockets.app, room).await;
+                refuse_chat(&session, &ack, room, &refusal.unwrap_or_else(Error::from));
+            });
+        }
+        Err(refused) => refuse_chat(&session, &ack, room, &refused.into()),
+    }
+}
+
+fn refuse_chat(session: &Session, ack: &Ack, room: RoomId, error: &Error) {
+    if error.retry_after().is_some() {
+        refuse_what_follows(session, room);
+    }
+    ack.refuse(error, Some(room));
+}
+
+async fn more_messages(
+    session: &Session,
+    ack: &Ack,
+    oldest: MessageId,
+    limit: Option<u32>,
+) -> Result<(), Error> {
+    let room = room_of(session, Some(oldest.room)).map_err(|_| Error::NotFound("Message"))?;
+    let limit = limit.unwrap_or(PAGE);
+    if !(1..=Page::<MessageId>::MAX).contains(&limit) {
+        let message = format!("must be 1 to {}", Page::<MessageId>::MAX);
+        return Err(Error::invalid("limit", message));
+    }
+    let (app, reader) = (&session.sockets.app, session.user.id);
+    let page = messages::history(app, reader, room, Part::Before(oldest), limit).await?;
+    session.connection.tell("more_messages", &page);
+    ack.done(&More { messages: &page });
+    Ok(())
+}
+
+/// The live room, if the client is a member of it.
+async fn served(session: &Session, id: RoomId) -> Result<Arc<LiveRoom>, Error> {
+    if let Some(room) = session.connection.serves(id) {
+        return Ok(room);
+    }
+    let app = &session.sockets.app;
+    let room = app.rooms.live_room(id).await?.ok_or(Error::NotFound("Room"))?;
+    let tail = room.delivered();
+    memberships::require(app, id, session.user.id).await?;
+    match room.serve(&session.connection, tail, tail).await {
+        Err(NotServed::Unavailable(error)) => Err(error.into()),
+        // Gone means served by now, or nobody is left to be told.
+        Ok(()) | Err(NotServed::Gone) => Ok(room),
+        Err(NotServed::Over) => Err(Error::NotFound("Room")),
+    }
+}
+
+async fn open_room(session: &Session, ack: &Ack, named: Option<RoomId>) -> Result<(), Error> {
+    let id = room_of(session, named)?;
+    let room = served(session, id).await?;
+    room.open(&session.connection);
+    let seq = room.delivered();
+    let messages = session.newest_page(id, seq).await?;
+    let online_users = session.names_of_others(&room);
+    let epoch = session.sockets.app.epoch;
+    ack.done(&Opened { messages, online_users, seq, epoch });
+    Ok(())
+}
+
+fn close_room(session: &Session, ack: &Ack, named: Option<RoomId>) -> Result<(), Error> {
+    let id = room_of(session, named)?;
+    let room = session.connection.serves(id).ok_or(Error::NotFound("Room"))?;
+    room.close(&session.connection);
+    ack.done(&Nothing {});
+    Ok(())
+}
+
+async fn typing(
+    session: &Session,
+    ack: &Ack,
+    named: Option<RoomId>,
+    is_typing: bool,
+) -> Result<(), Error> {
+    let id = room_of(session, named)?;
+    messages::typing(&session.sockets.app, &session.user, id, is_typing).await?;
+    ack.done(&Nothing {});
+    Ok(())
+}
+
+async fn mark_read(
+    session: &Session,
+    ack: &Ack,
+    named: Option<RoomId>,
+    seq: Seq,
+) -> Result<(), Error> {
+    let id = room_of(session, named)?;
+    let marker = memberships::mark_read(&session.sockets.app, session.user.id, id, seq).await?;
+    ack.done(&Read { seq: marker.seq, unread: marker.unread });
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Socket.IO: decodes what clients say, calls one service for each event, encodes the answer.
+//!
+//! What the library does and where it bites is written down, measured, in docs/ARCHITECTURE.md ("Sockets"); the
+//! short of it: handlers are registered in the connect middleware, they only queue and never wait, everything
+//! that is sent goes through the connection's own queue, and a client that hangs is cut off beneath HTTP.
+
+mod ack;
+mod auth;
+mod events;
+mod gate;
+mod inbound;
+mod session;
+mod transport;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::extract::{Event, SocketRef};
+use socketioxide::handler::{ConnectHandler, FromConnectParts, FromMessageParts, Value};
+use socketioxide::socket::{DisconnectReason, Socket};
+use socketioxide::{ParserConfig, SocketIo};
+use std::future::{Ready, ready};
+
+use crate::api::Limits;
+use crate::app::App;
+use crate::domain::{ClientId, MessageText};
+use events::Request;
+use transport::{Transport, Transports};
+
+/// How much larger a packet may be than the largest file inside it.
+const PACKET_MARGIN: u64 = 64 * 1024;
+
+/// Packets that the library keeps for one connection: twice what a connection's queue hands over at most,
+/// so that its own pings find a place.
+const LIBRARY_BUFFER: usize = 256;
+
+/// How long a client may take from the handshake until it says who it is.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The sockets of a node. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Sockets(Arc<Inner>);
+
+/// What the sockets of a node share.
+pub(crate) struct Inner {
+    app: App,
+    limits: Limits,
+    transports: Transports,
+}
+
+impl std::ops::Deref for Sockets {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// The library's socket itself, which [`SocketRef`] only lends.
+struct TheSocket(Arc<Socket<LocalAdapter>>);
+
+impl FromConnectParts<LocalAdapter> for TheSocket {
+    type Error = std::convert::Infallible;
+
+    fn from_connect_parts(
+        socket: &Arc<Socket<LocalAdapter>>,
+        _: &Option<Value>,
+    ) -> Result<Self, Self::Error> {
+        Ok(Self(Arc::clone(socket)))
+    }
+}
+
+/// An event as it comes in: who said it, under which number it wants an answer, what it is.
+struct Said {
+    socket: Arc<Socket<LocalAdapter>>,
+    ack: Option<i64>,
+    name: String,
+    request: Result<Request, crate::service::Error>,
+}
+
+impl FromMessageParts<LocalAdapter> for Said {
+    type Error = std::convert::Infallible;
+
+    fn from_message_parts(
+        socket: &Arc<Socket<LocalAdapter>>,
+        value: &mut Value,
+        ack: &Option<i64>,
+    ) -> Result<Self, Self::Error> {
+        let name = match Event::from_message_parts(socket, value, ack) {
+            Ok(Event(name)) => name,
+            Err(_) => String::new(), // The library lets no event without a name through.
+        };
+        let request = events::decode(&name, socket, value);
+        Ok(Self { socket: Arc::clone(socket), ack: *ack, name, request })
+    }
+}
+
+impl Sockets {
+    fn new(app: App) -> Self {
+        Self(Arc::new(Inner { limits: limits(&app), transports: Transports::default(), app }))
+    }
+
+    fn is_draining(&self) -> bool {
+        self.app.lifecycle.refuses_sockets()
+    }
+
+    fn transports(&self) -> &Transports {
+        &self.0.transports
+    }
+
+    fn transport_of(&self, socket: &Socket<LocalAdapter>) -> Arc<Transport> {
+        let given = socket.req_parts().extensions.get::<Arc<Transport>>();
+        given.cloned().unwrap_or_default()
+    }
+}
+
+/// The endpoint of Socket.IO at `/socket.io`.
+pub(crate) fn router(app: App) -> Router {
+    let sockets = Sockets::new(app);
+    let packet = sockets.limits.max_packet_bytes;
+    let parser = ParserConfig::common()
+        .max_incoming_binaries(1)
+        .max_incoming_binary_buf_size(packet as usize)
+        .packet_completion_timeout(Duration::from_secs(5));
+    let config = &sockets.app.config.socket;
+    let (service, io) = SocketIo::builder()
+        .ping_interval(config.ping_interval)
+        .ping_timeout(config.ping_timeout)
+        .max_payload(packet * 4 / 3)
+        .ws_max_message_size(packet as usize)
+        .ws_max_frame_size(packet as usize)
+        .max_buffer_size(LIBRARY_BUFFER)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .with_parser(parser)
+        .with_state(sockets.clone())
+        .build_svc();
+    io.ns("/", connected.with(auth::admit).with(register));
+    Router::new()
+        .route_service("/socket.io", service.clone())
+        .route_service("/socket.io/", service)
+        .layer(from_fn_with_state(sockets, gate::gate))
+}
+
+fn limits(app: &App) -> Limits {
+    let inline = app.config.inline_file_limit.bytes();
+    Limits {
+        max_message_bytes: MessageText::MAX_BYTES,
+        max_inline_file_bytes: inline,
+        max_upload_bytes: app.config.upload_limit.bytes(),
+        max_packet_bytes: inline + PACKET_MARGIN,
+        max_client_id_chars: ClientId::MAX_CHARS,
+        page: session::PAGE,
+    }
+}
+
+/// Registers what a socket does, before its client is told that it is connected.
+async fn register(socket: SocketRef) -> Result<(), std::convert::Infallible> {
+    socket.on_fallback(said);
+    socket.on_disconnect(gone);
+    Ok(())
+}
+
+/// The client is connected. Its handlers are long since there.
+fn connected(socket: SocketRef) -> Ready<()> {
+    if let Some(session) = auth::session_of(&socket) {
+        tokio::spawn(session.run());
+    }
+    ready(())
+}
+
+/// Takes an event in. Ready at once: the library spawns what an `async fn` returns, spawned handlers overtake one another, and one
+/// client's events keep their order.
+fn said(Said { socket, ack, name, request }: Said) -> Ready<()> {
+    if let Some(session) = socket.extensions.get::<Arc<session::Session>>() {
+        session.receive(ack, &name, request);
+    }
+    ready(())
+}
+
+/// The client is gone.
+fn gone(socket: SocketRef, reason: DisconnectReason) -> Ready<()> {
+    if let Some(session) = auth::session_of(&socket) {
+        session.end(reason);
+    }
+    socket.extensions.clear(); // The session holds the connection, whose queue holds this socket.
+    ready(())
+}

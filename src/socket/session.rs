@@ -1,0 +1,374 @@
+//! One connected client: from its first event to its last.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use futures::StreamExt;
+use socketioxide::TransportType;
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::socket::{DisconnectReason, Socket};
+use tokio::sync::mpsc;
+
+use super::Sockets;
+use super::ack::Ack;
+use super::events::{After, Handshake, Request};
+use super::inbound;
+use super::transport::{SocketSink, Transport};
+use crate::api::{Joined, MessageView, Position, Ready, ResumeTruncated, UserBrief};
+use crate::domain::room::Tail;
+use crate::domain::{RoomId, Seq, User};
+use crate::room::{Connection, Ended, LiveRoom, NotServed, Outbox, Scope, connection_id};
+use crate::service::Error;
+use crate::store::{History, StoreError};
+
+/// Events of one client that wait to be carried out; beyond it they are refused as `overloaded`. More than
+/// the burst that the rate limit allows (2,000), so a client within its limits never meets it.
+const INBOUND_EVENTS: usize = 4096;
+
+/// Bytes of files that wait beside them, in multiples of the largest file.
+const INBOUND_FILES: usize = 2;
+
+/// Events of one room beyond which a replay is cut.
+const REPLAY_OF_A_ROOM: u64 = 1_000;
+
+/// Events of one connection beyond which replays are cut.
+const REPLAY_OF_A_CONNECTION: u64 = 5_000;
+
+/// Messages of the page that a client begins with, and of those that it asks for.
+pub(super) const PAGE: u32 = 50;
+
+/// Rooms that one session socket is taken into at a time.
+const SEAMS_AT_ONCE: usize = 20;
+
+/// One connected client.
+pub(super) struct Session {
+    pub(super) sockets: Sockets,
+    pub(super) user: User,
+    pub(super) connection: Arc<Connection>,
+    pub(super) inbound: mpsc::Sender<Incoming>,
+    /// Events of this client so far; each has its number.
+    pub(super) received: AtomicU64,
+    /// Bytes of files among what waits.
+    pub(super) waiting_bytes: AtomicUsize,
+    /// Up to which number what a client sent to a room is refused, because something before it was and is to be sent again: else the two would change places.
+    pub(super) refused: Mutex<HashMap<RoomId, u64>>,
+    transport_name: &'static str,
+    start: Mutex<Option<Start>>,
+    state: Mutex<State>,
+    /// Why the server has ended the connection, if it has.
+    ended: Arc<OnceLock<&'static str>>,
+}
+
+/// Where a session is between its handshake and its end.
+enum State {
+    /// Let in; not counted yet.
+    Connecting,
+    /// Counted, by transport and kind.
+    Connected([&'static str; 2]),
+    /// Its transport has ended.
+    Gone,
+}
+
+/// What waits for the client to be connected.
+struct Start {
+    after: HashMap<String, After>,
+    incoming: mpsc::Receiver<Incoming>,
+}
+
+/// An event of the client that waits.
+pub(super) struct Incoming {
+    pub(super) number: u64,
+    pub(super) ack: Ack,
+    pub(super) request: Result<Request, Error>,
+    pub(super) bytes: usize,
+}
+
+/// How a client comes into a room.
+enum Entry {
+    /// Without a past: the newest page, then live.
+    Fresh,
+    /// From behind this position on.
+    Resumed(Seq),
+    /// Its past is too long, or of another epoch: the newest page, and it is told so.
+    Truncated,
+}
+
+impl Session {
+    /// Makes the session of a client that is let in, and leaves it on its socket.
+    pub(super) fn begin(
+        sockets: &Sockets,
+        socket: &Arc<Socket<LocalAdapter>>,
+        transport: Arc<Transport>,
+        user: User,
+        scope: Scope,
+        handshake: Handshake,
+    ) {
+        let ended = Arc::new(OnceLock::new());
+        let by_server = Arc::clone(&ended);
+        let sink = SocketSink {
+            socket: Arc::downgrade(socket),
+            transport: Arc::clone(&transport),
+            on_end: Box::new(move |why| drop(by_server.set(why.label()))),
+        };
+        let brief = UserBrief::from(&user);
+        let connection = Connection::new(connection_id(), brief, scope, Outbox::new(sink));
+        let (inbound, incoming) = mpsc::channel(INBOUND_EVENTS);
+        let start = Start { after: handshake.after.unwrap_or_default(), incoming };
+        socket.extensions.insert(Arc::new(Self {
+            sockets: sockets.clone(),
+            user,
+            connection,
+            inbound,
+            received: AtomicU64::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            refused: Mutex::default(),
+            transport_name: transport_name(socket.transport_type()),
+            start: Mutex::new(Some(start)),
+            state: Mutex::new(State::Connecting),
+            ended,
+        }));
+    }
+
+    /// The client is connected: tells it where it stands, then carries out what it says.
+    pub(super) async fn run(self: Arc<Self>) {
+        let start = self.start.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Start { after, incoming }) = start else { return };
+        if !self.is_taken() {
+            return;
+        }
+        let entered = match self.connection.scope {
+            Scope::Room(room) => self.enter_room(room, &after).await,
+            Scope::Session => Arc::clone(&self).enter_all(after).await,
+        };
+        match entered {
+            Ok(()) => inbound::carry_out(self, incoming).await,
+            Err(NotServed::Unavailable(error)) => {
+                tracing::warn!(user.id = %self.user.id, %error, "a connection cannot be served; it is to come back");
+                self.connection.outbox.end(Ended::Unavailable);
+            }
+            Err(NotServed::Gone | NotServed::Over) => {}
+        }
+    }
+
+    /// Takes the connection in and counts it; `false` if it is gone already, or one too many.
+    fn is_taken(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Gone) {
+            return false;
+        }
+        let app = &self.sockets.app;
+        if app.rooms.connect(&self.connection).is_err() {
+            self.connection.outbox.end(Ended::Unavailable);
+            return false;
+        }
+        let kind = match self.connection.scope {
+            Scope::Room(_) => "room",
+            Scope::Session => "session",
+        };
+        let labels = [self.transport_name, kind];
+        app.metrics.connects.with_label_values(&labels).inc();
+        app.metrics.connections.with_label_values(&labels).inc();
+        *state = State::Connected(labels);
+        true
+    }
+
+    /// The transport has ended.
+    pub(super) fn end(&self, reason: DisconnectReason) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let app = &self.sockets.app;
+        if let State::Connected(labels) = *state {
+            app.metrics.connections.with_label_values(&labels).dec();
+            let why = self.ended.get().copied().unwrap_or_else(|| reason_label(reason));
+            app.metrics.disconnects.with_label_values(&[why]).inc();
+        }
+        *state = State::Gone;
+        app.rooms.disconnect(&self.connection);
+    }
+
+    /// The room socket's way in: where it stands, the history or what was missed, who is there; live behind it.
+    async fn enter_room(
+        &self,
+        id: RoomId,
+        after: &HashMap<String, After>,
+    ) -> Result<(), NotServed> {
+        let app = &self.sockets.app;
+        let Some(room) = app.rooms.live_room(id).await? else { return self.is_over() };
+        if let Some(After::Bare(seq) | After::Full { seq, .. }) = after.get(&id.to_string()) {
+            room.reach(*seq).await;
+        }
+        let tail = room.delivered();
+        // Again, and as of the tail: the middleware's look may have been before a removal.
+        if app.store.membership(id, self.user.id).await?.is_none() {
+            return self.is_over();
+        }
+        let position = self.position(id, tail);
+        self.connection.tell("joined", &Joined { position, limits: self.sockets.limits });
+        let from = match self.entry(id, tail, after) {
+            Entry::Fresh => {
+                self.connection.tell("initial_messages", &self.newest_page(id, tail).await?);
+                tail
+            }
+            Entry::Truncated => {
+                self.tell_truncated(position).await?;
+                tail
+            }
+            Entry::Resumed(from) => from,
+        };
+        let online = self.names_of_others(&room);
+        self.connection.tell("online_users", &online);
+        room.serve(&self.connection, from, tail).await?;
+        room.open(&self.connection);
+        Ok(())
+    }
+
+    fn is_over(&self) -> Result<(), NotServed> {
+        self.connection.outbox.push(crate::room::Packet::Disconnect);
+        Err(NotServed::Over)
+    }
+
+    /// The session socket's way in: where every room stands, then each from there, or from where the client left it.
+    async fn enter_all(self: Arc<Self>, after: HashMap<String, After>) -> Result<(), NotServed> {
+        let app = &self.sockets.app;
+        let rooms = app.store.room_ids_of(self.user.id).await?;
+        let positions: Vec<_> =
+            rooms.iter().map(|(id, Tail { seq, .. })| self.position(*id, *seq)).collect();
+        let ready = Ready { rooms: positions, limits: self.sockets.limits };
+        self.connection.tell("ready", &ready);
+        let mut budget = REPLAY_OF_A_CONNECTION;
+        let mut entries = Vec::with_capacity(rooms.len());
+        for (id, Tail { seq: tail, .. }) in rooms {
+            let mut entry = self.entry(id, tail, &after);
+            if let Entry::Resumed(from) = entry {
+                let missed = tail.0 - from.0;
+                match budget.checked_sub(missed) {
+                    Some(left) => budget = left,
+                    None => entry = Entry::Truncated,
+                }
+            }
+            entries.push((id, tail, entry));
+        }
+        let session = Arc::clone(&self);
+        tokio::spawn(async move {
+            // Each room has its own task here, so that a slow replay holds up none of the others.
+            let seams =
+                entries.into_iter().map(|(id, tail, entry)| session.enter_one(id, tail, entry));
+            let mut seams = futures::stream::iter(seams).buffer_unordered(SEAMS_AT_ONCE);
+            while let Some(entered) = seams.next().await {
+                if let Err(NotServed::Unavailable(error)) = entered {
+                    tracing::warn!(%error, "a room cannot be served; the connection is to come back");
+                    session.connection.outbox.end(Ended::Unavailable);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn enter_one(&self, id: RoomId, tail: Seq, entry: Entry) -> Result<(), NotServed> {
+        let app = &self.sockets.app;
+        let Some(room) = app.rooms.live_room(id).await? else { return Ok(()) };
+        let checked = room.delivered();
+        if app.store.membership(id, self.user.id).await?.is_none() {
+            // Removed since the list was read: the client is told with the event itself.
+            return room.serve(&self.connection, tail, tail).await;
+        }
+        let from = match entry {
+            Entry::Fresh => tail,
+            Entry::Resumed(from) => from,
+            Entry::Truncated => {
+                self.tell_truncated(self.position(id, tail)).await?;
+                tail
+            }
+        };
+        room.serve(&self.connection, from, checked).await
+    }
+
+    /// How the client comes into the room, by what it says of its past.
+    fn entry(&self, room: RoomId, tail: Seq, after: &HashMap<String, After>) -> Entry {
+        let Some(after) = after.get(&room.to_string()) else { return Entry::Fresh };
+        let from = match after {
+            After::Bare(seq) => *seq,
+            After::Full { seq, epoch } if *epoch == self.sockets.app.epoch.to_string() => *seq,
+            After::Full { .. } => return Entry::Truncated,
+        };
+        match tail.0.checked_sub(from.0) {
+            Some(missed) if missed <= REPLAY_OF_A_ROOM => Entry::Resumed(from),
+            _ => Entry::Truncated,
+        }
+    }
+
+    async fn tell_truncated(&self, position: Position) -> Result<(), NotServed> {
+        let messages = self.newest_page(position.chat_room_id, position.seq).await?;
+        self.connection.outbox.has_drained().await;
+        self.connection.tell("resume_truncated", &ResumeTruncated { position, messages });
+        Ok(())
+    }
+
+    /// The newest messages up to `through`, oldest first.
+    pub(super) async fn newest_page(
+        &self,
+        room: RoomId,
+        through: Seq,
+    ) -> Result<Vec<MessageView>, StoreError> {
+        let from = History::Before(through.next());
+        let app = &self.sockets.app;
+        let events = app.store.messages(room, from, through, PAGE).await?;
+        let teller = app.rooms.teller();
+        Ok(events.iter().filter_map(|event| teller.message(event, self.user.id)).collect())
+    }
+
+    /// The names of those present in the room but the client's own, at most the first hundred.
+    pub(super) fn names_of_others(&self, room: &LiveRoom) -> Vec<String> {
+        let others = room.online().into_iter().filter(|user| user.id != self.user.id);
+        others.map(|user| user.username).take(crate::room::CROWD).collect()
+    }
+
+    pub(super) fn position(&self, room: RoomId, seq: Seq) -> Position {
+        Position { chat_room_id: room, seq, epoch: self.sockets.app.epoch }
+    }
+
+    /// Takes an event of the client in: called in the order of arrival, and never waits.
+    pub(super) fn receive(&self, ack: Option<i64>, event: &str, request: Result<Request, Error>) {
+        let number = self.received.fetch_add(1, Ordering::SeqCst) + 1;
+        let ack = Ack::new(&self.connection, ack, event);
+        let bytes = match &request {
+            Ok(Request::Chat { file: Some(file), .. }) => file.bytes.len(),
+            _ => 0,
+        };
+        let most = INBOUND_FILES * self.sockets.limits.max_inline_file_bytes as usize;
+        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::SeqCst);
+        let incoming = Incoming { number, ack, request, bytes };
+        if self.connection.questions.are_closed() {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst);
+            return inbound::refuse(self, &incoming, &Error::Draining);
+        }
+        let refused = match self.inbound.try_reserve() {
+            Ok(permit) if bytes == 0 || waiting + bytes <= most => {
+                return permit.send(incoming);
+            }
+            _ => incoming,
+        };
+        self.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        inbound::refuse(self, &refused, &Error::Overloaded);
+    }
+}
+
+fn transport_name(transport: TransportType) -> &'static str {
+    match transport {
+        TransportType::Polling => "polling",
+        TransportType::Websocket => "websocket",
+    }
+}
+
+/// Why a connection that the server did not end has ended, as metrics name it.
+fn reason_label(reason: DisconnectReason) -> &'static str {
+    match reason {
+        DisconnectReason::TransportClose | DisconnectReason::ClientNSDisconnect => "client",
+        DisconnectReason::HeartbeatTimeout => "heartbeat",
+        DisconnectReason::ServerNSDisconnect => "revoked",
+        DisconnectReason::MultipleHttpPollingError | DisconnectReason::PacketParsingError => {
+            "malformed"
+        }
+        DisconnectReason::TransportError | DisconnectReason::ClosingServer => "transport",
+    }
+}

@@ -1,0 +1,272 @@
+//! A room with people in it, and connections that write down what they are told.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use natter::domain::event::MemberAdded;
+use natter::domain::message::Digest;
+use natter::domain::*;
+use natter::metrics::Metrics;
+use natter::room::*;
+use natter::store::embedded::{Embedded, Options};
+use natter::store::{DynStore, NewRoom, NewUser};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+/// The longest that any condition is waited for.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What a connection was told, in order.
+#[derive(Default)]
+pub(super) struct Tape {
+    told: Mutex<Vec<(String, Value)>>,
+    moved: Notify,
+    /// Whether the transport takes nothing.
+    pub(super) stuck: AtomicBool,
+    pub(super) flushes: AtomicU64,
+    pub(super) killed: AtomicBool,
+    pub(super) disconnected: AtomicBool,
+}
+
+/// A transport that writes down what it is given and has written it out at once, unless it is stuck.
+pub(super) struct Recorder(pub(super) Arc<Tape>);
+
+#[async_trait]
+impl Sink for Recorder {
+    fn emit(&self, name: &str, payload: &RawValue) -> Result<(), SinkError> {
+        if self.0.killed.load(Ordering::SeqCst) {
+            return Err(SinkError::Closed);
+        }
+        let payload = serde_json::from_str(payload.get()).unwrap();
+        self.0.told.lock().unwrap().push((name.to_owned(), payload));
+        if !self.0.stuck.load(Ordering::SeqCst) {
+            self.0.flushes.fetch_add(1, Ordering::SeqCst);
+        }
+        self.0.moved.notify_waiters();
+        Ok(())
+    }
+
+    fn reply(&self, ack: i64, payload: &RawValue) -> Result<(), SinkError> {
+        self.emit(&format!("ack {ack}"), payload)
+    }
+
+    fn flushes(&self) -> u64 {
+        self.0.flushes.load(Ordering::SeqCst)
+    }
+
+    async fn flushed_since(&self, seen: u64) {
+        loop {
+            let moved = self.0.moved.notified();
+            if self.flushes() > seen {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    fn kill(&self, _: Ended) {
+        self.0.killed.store(true, Ordering::SeqCst);
+        self.0.moved.notify_waiters();
+    }
+
+    fn disconnect(&self) {
+        self.0.disconnected.store(true, Ordering::SeqCst);
+        self.0.moved.notify_waiters();
+    }
+}
+
+impl Tape {
+    /// Everything written out so far is out.
+    pub(super) fn flush(&self) {
+        self.flushes.fetch_add(1, Ordering::SeqCst);
+        self.moved.notify_waiters();
+    }
+
+    /// The lasting events that were told: positions, with the words of messages.
+    pub(super) fn lasting(&self) -> Vec<(u64, String)> {
+        let told = self.told.lock().unwrap();
+        let lasting = told.iter().filter(|(_, payload)| payload["seq"].is_u64());
+        lasting
+            .map(|(name, payload)| (payload["seq"].as_u64().unwrap(), words(name, payload)))
+            .collect()
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.told.lock().unwrap().iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Waits until `condition` holds.
+    pub(super) async fn wait(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let reached = async {
+            loop {
+                let moved = self.moved.notified();
+                tokio::pin!(moved);
+                moved.as_mut().enable();
+                if condition(self) {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        let waited = tokio::time::timeout(DEADLINE, reached).await;
+        assert!(waited.is_ok(), "{what} did not happen; told: {:?}", self.lasting());
+    }
+
+    /// Waits until the event at `seq` was told.
+    pub(super) async fn wait_for(&self, seq: u64) {
+        let last = |tape: &Self| tape.lasting().last().is_some_and(|(last, _)| *last >= seq);
+        self.wait(&format!("position {seq}"), last).await;
+    }
+}
+
+fn words(name: &str, payload: &Value) -> String {
+    match payload["message"]["content"].as_str() {
+        Some(content) => content.to_owned(),
+        None => name.to_owned(),
+    }
+}
+
+/// A store, its live rooms, and one group room with its owner.
+pub(super) struct Hall {
+    pub(super) store: DynStore,
+    pub(super) rooms: Rooms,
+    pub(super) room: RoomId,
+    pub(super) owner: User,
+    _folder: TempDir,
+}
+
+fn id<Id>(make: impl FnOnce(u64, u64) -> Id) -> Id {
+    make(Timestamp::now().as_millis(), rand::random())
+}
+
+impl Hall {
+    pub(super) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("natter.db");
+        let store: DynStore = Arc::new(Embedded::open(path, Options::default()).await.unwrap());
+        let rooms = rooms_over(&store).await;
+        let owner = sign_up(&store, "owner").await;
+        let room = id(RoomId::new);
+        let first = event(room, &owner, added(&owner, Role::Owner));
+        let new = NewRoom {
+            id: room,
+            name: "Hall".into(),
+            owner: owner.id,
+            pair: None,
+            created_at: Timestamp::now(),
+            events: vec![first],
+        };
+        store.create_room(new).await.unwrap();
+        Self { store, rooms, room, owner, _folder: folder }
+    }
+
+    /// A new user who is in the room.
+    pub(super) async fn member(&self, name: &str) -> User {
+        let user = sign_up(&self.store, name).await;
+        let change = Change::Add(added(&user, Role::Member));
+        self.rooms.commit(self.room, command(&self.owner, change)).await.unwrap();
+        user
+    }
+
+    pub(super) async fn say(&self, user: &User, text: &str) -> Result<Committed, Refused> {
+        self.rooms.commit(self.room, command(user, post(user, text))).await
+    }
+
+    pub(super) async fn remove(&self, user: &User) {
+        let change = Change::Remove { user: user.id, reason: RemovalReason::Removed };
+        self.rooms.commit(self.room, command(&self.owner, change)).await.unwrap();
+    }
+
+    /// A connection of `user` to the room, from behind `from` on.
+    pub(super) async fn listen(&self, user: &User, from: u64) -> (Arc<Connection>, Arc<Tape>) {
+        let (connection, tape) = connection(user, Scope::Room(self.room));
+        self.rooms.connect(&connection).unwrap();
+        let live = self.rooms.live_room(self.room).await.unwrap().unwrap();
+        let checked = live.delivered();
+        live.serve(&connection, Seq(from), checked).await.unwrap();
+        (connection, tape)
+    }
+
+    pub(super) async fn tail(&self) -> u64 {
+        self.store.tail(self.room).await.unwrap().unwrap().seq.0
+    }
+}
+
+/// Live rooms over `store`, as a node has them.
+pub(super) async fn rooms_over(store: &DynStore) -> Rooms {
+    let teller = Teller {
+        epoch: store.epoch().await.unwrap(),
+        sign: Arc::new(|attachment, _, reader| format!("/media/{}/{reader}", attachment.id)),
+    };
+    let settings = Settings { leave_grace: Duration::from_secs(10), sockets_per_user: 0 };
+    Rooms::new(Arc::clone(store), Metrics::new(), teller, settings)
+}
+
+pub(super) fn connection(user: &User, scope: Scope) -> (Arc<Connection>, Arc<Tape>) {
+    let tape = Arc::new(Tape::default());
+    let outbox = Outbox::new(Recorder(Arc::clone(&tape)));
+    let brief = natter::api::UserBrief::from(user);
+    (Connection::new(connection_id(), brief, scope, outbox), tape)
+}
+
+pub(super) async fn sign_up(store: &DynStore, name: &str) -> User {
+    let new = NewUser {
+        id: id(UserId::new),
+        email: Email::parse(format!("{name}@example.org")).unwrap(),
+        username: Username::parse(name).unwrap(),
+        password_hash: "none".into(),
+        is_admin: false,
+        created_at: Timestamp::now(),
+    };
+    store.create_user(new).await.unwrap()
+}
+
+pub(super) fn added(user: &User, role: Role) -> MemberAdded {
+    MemberAdded {
+        membership: id(MembershipId::new),
+        user: user.id,
+        email: user.email.clone(),
+        username: user.username.clone(),
+        role,
+        request: None,
+    }
+}
+
+pub(super) fn post(user: &User, text: &str) -> Change {
+    let mut digest = Digest::default();
+    for (nth, byte) in text.bytes().enumerate() {
+        digest[nth % 16] = digest[nth % 16].wrapping_mul(31).wrapping_add(byte);
+    }
+    Change::Post(Message {
+        sender: user.id,
+        username: user.username.clone(),
+        text: text.into(),
+        message_type: MessageType::Text,
+        attachment: None,
+        digest,
+    })
+}
+
+pub(super) fn command(sender: &User, change: Change) -> Command {
+    let nonce = Nonce(rand::random());
+    let authority = Authority::Member;
+    Command { sender: sender.id, client_id: ClientId::minted(nonce), nonce, change, authority }
+}
+
+fn event(room: RoomId, sender: &User, added: MemberAdded) -> natter::domain::Event {
+    let nonce = Nonce(rand::random());
+    natter::domain::Event {
+        room,
+        seq: Seq(1),
+        ordinal: 0,
+        sender: sender.id,
+        nonce,
+        client_id: Some(ClientId::minted(nonce)),
+        timestamp: Timestamp::now(),
+        body: Body::MemberAdded(added),
+    }
+}
