@@ -133,7 +133,7 @@ describe('from signing up to talking', () => {
     await sees(page, 'psst');
     const second = await page.context().newPage();
     await second.goto('/');
-    await second.locator('.item', { hasText: 'Draft: half a thought' }).waitFor();
+    await second.locator('.item', { hasText: 'half a thought' }).waitFor();
     await say(hal, id, 'one', 'two');
     for (const tab of [page, second]) await tab.locator('.item', { hasText: 'Elsewhere' }).locator('.badge', { hasText: '2' }).waitFor();
     expect(await page.title()).toBe('(2) natter');

@@ -138,8 +138,11 @@ export class NatterClient extends Emitter<ClientEvents> {
   /** Reads the list of rooms again. */
   async refresh(): Promise<void> {
     const lists = await Promise.all([this.api.rooms(true), this.api.rooms(false)]);
-    for (const entry of lists.flat()) this.#room(entry.id).take(entry);
     this.isLoaded = true;
+    for (const entry of lists.flat()) {
+      this.#room(entry.id).take(entry);
+      this.emit('room', entry.id);
+    }
     this.emit('rooms', undefined);
   }
 
@@ -383,6 +386,7 @@ export class NatterClient extends Emitter<ClientEvents> {
     this.outbox.drop(room.id);
     this.#caughtUp();
     this.emit('gone', { room, reason });
+    this.emit('room', room.id);
     this.emit('rooms', undefined);
   }
 

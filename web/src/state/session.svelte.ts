@@ -93,8 +93,9 @@ class Session {
   /** This room, or undefined when the user is not in it; read again at every change of it. */
   room(id: string): Room | undefined {
     this.#ticker(id).read();
-    this.#rooms.read();
-    return client.rooms.get(id);
+    const room = client.rooms.get(id);
+    if (!room) this.#rooms.read();
+    return room;
   }
 
   /** The user's messages on their way to this room. */
