@@ -295,7 +295,7 @@ pub trait LogStore: Send + Sync {
     /// The answer says what is durable. A message moves its sender's read marker to itself: who writes has read.
     /// An event that applies to others does so at once: `Edited` changes the text of its target,
     /// `Deleted` blanks it (what is left is `Body::Gone` at the same place), `Cleared` blanks every message up to its `through`.
-    /// `MemberAdded` makes a membership that has read up to itself and approves the request that it names, `MemberRemoved`
+    /// A message moves its sender's read marker to itself. `MemberAdded` makes a membership that has read up to itself and approves the request that it names, `MemberRemoved`
     /// ends one, `RoomUpdated` gives the room its name and, in a group, the owner's role to the owner alone. `RoomDeleted` ends all memberships
     /// and requests of the room, blanks every message and hides the room; nothing can follow it.
     /// Nobody becomes a member who has no account; one that is deleted counts, for the log says so.

@@ -4,8 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::body::{self, GONE, MESSAGE};
-use super::log;
+use super::{body, log, wipe};
 use crate::domain::event::MemberAdded;
 use crate::domain::{Body, Event, Message, Role, RoomId, Seq, UserId};
 use crate::store::Result;
@@ -16,16 +15,16 @@ pub(super) fn apply(conn: &Connection, event: &Event) -> Result<()> {
     match &event.body {
         Body::Message(message) => {
             read_own(conn, event)?;
-            store_upload(conn, message)
+            store_upload(conn, event, message)
         }
         Body::Edited { target, text } => edit(conn, room, *target, text),
-        Body::Deleted { target } => blank(conn, room, *target, *target),
-        Body::Cleared { through } => blank(conn, room, Seq::ZERO, *through),
+        Body::Deleted { target } => wipe::one(conn, room, *target),
+        Body::Cleared { through } => wipe::clear(conn, room, event.seq.min(*through)),
         Body::MemberAdded(added) => add_member(conn, event, added),
         Body::MemberRemoved { user, .. } => remove_member(conn, room, *user),
         Body::RoomUpdated { name, owner, .. } => update_room(conn, room, name, *owner),
         Body::RoomDeleted => {
-            blank(conn, room, Seq::ZERO, event.seq)?;
+            wipe::clear(conn, room, event.seq)?;
             delete_room(conn, room)
         }
         Body::Reacted { .. } | Body::Gone { .. } => Ok(()),
@@ -42,10 +41,10 @@ fn read_own(conn: &Connection, event: &Event) -> Result<()> {
 }
 
 /// From here on the upload stays as long as something is left of the message.
-fn store_upload(conn: &Connection, message: &Message) -> Result<()> {
+fn store_upload(conn: &Connection, event: &Event, message: &Message) -> Result<()> {
     let Some(attachment) = &message.attachment else { return Ok(()) };
-    let sql = "UPDATE uploads SET is_stored = 1 WHERE id = ?1 AND state = 'attached'";
-    conn.prepare_cached(sql)?.execute([attachment.id])?;
+    let sql = "UPDATE uploads SET seq = ?3 WHERE id = ?1 AND room = ?2 AND state = 'attached'";
+    conn.prepare_cached(sql)?.execute((attachment.id, event.room, event.seq))?;
     Ok(())
 }
 
@@ -58,20 +57,6 @@ fn edit(conn: &Connection, room: RoomId, target: Seq, text: &str) -> Result<()> 
     text.clone_into(&mut message.text);
     let sql = "UPDATE events SET body = ?3 WHERE room = ?1 AND seq = ?2";
     conn.prepare_cached(sql)?.execute((room, target, body::message_json(&message)))?;
-    Ok(())
-}
-
-/// Leaves nothing of the messages from `first` to `last` but their place and digest, and gives up their uploads.
-fn blank(conn: &Connection, room: RoomId, first: Seq, last: Seq) -> Result<()> {
-    let uploads = "UPDATE uploads SET state = 'deleting', is_stored = 0 WHERE id IN (
-                     SELECT attachment FROM events INDEXED BY events_messages
-                     WHERE room = ?1 AND seq BETWEEN ?2 AND ?3 AND kind = 'message' AND attachment IS NOT NULL)";
-    conn.prepare_cached(uploads)?.execute((room, first, last))?;
-    let messages =
-        "UPDATE events INDEXED BY events_messages SET kind = ?4, body = NULL, attachment = NULL
-                    WHERE room = ?1 AND seq BETWEEN ?2 AND ?3 AND kind = 'message'";
-    debug_assert_eq!(MESSAGE, "message", "the statements name the kind as the index does");
-    conn.prepare_cached(messages)?.execute((room, first, last, GONE))?;
     Ok(())
 }
 
@@ -125,7 +110,7 @@ fn delete_room(conn: &Connection, room: RoomId) -> Result<()> {
         "DELETE FROM memberships WHERE room = ?1",
         "DELETE FROM join_requests WHERE room = ?1",
         // Nobody can read the room any more, nor load its files.
-        "UPDATE uploads SET state = 'deleting', is_stored = 0 WHERE room = ?1",
+        "UPDATE uploads SET state = 'deleting', seq = NULL WHERE room = ?1",
     ] {
         conn.prepare_cached(sql)?.execute([room])?;
     }

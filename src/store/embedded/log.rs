@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::column::Count;
 use super::rooms::tail_at;
-use super::{Embedded, apply, body};
+use super::{Embedded, apply, body, wipe};
 use crate::domain::room::Tail;
 use crate::domain::{Body, ClientId, Event, RoomId, Seq, UserId};
 use crate::store::{Appended, History, LogStore, Result, StoreError};
@@ -35,15 +35,17 @@ fn event_at(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
-/// The events that `sql`, which begins with the [`event_columns`], finds.
+/// The events of `room` that `sql`, which begins with the [`event_columns`], finds.
+fn list_of(conn: &Connection, room: RoomId, sql: &str, params: impl Params) -> Result<Vec<Event>> {
+    let cleared = wipe::cleared(conn, room)?;
+    let events = list(conn, sql, params)?;
+    Ok(events.into_iter().map(|event| wipe::seen(event, cleared)).collect())
+}
+
 fn list(conn: &Connection, sql: &str, params: impl Params) -> Result<Vec<Event>> {
     let mut statement = conn.prepare_cached(sql)?;
     let rows = statement.query_map(params, event_at)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-fn one(conn: &Connection, sql: &str, params: impl Params) -> Result<Option<Event>> {
-    Ok(conn.prepare_cached(sql)?.query_row(params, event_at).optional()?)
 }
 
 #[async_trait]
@@ -72,7 +74,7 @@ impl LogStore for Embedded {
             event_columns!(),
             " FROM events e WHERE e.room = ?1 AND e.seq > ?2 AND e.seq <= ?3 ORDER BY e.seq LIMIT ?4"
         );
-        self.read(move |conn| list(conn, sql, (room, after, through, limit))).await
+        self.read(move |conn| list_of(conn, room, sql, (room, after, through, limit))).await
     }
 
     async fn messages(
@@ -101,7 +103,7 @@ impl LogStore for Embedded {
             event_columns!(),
             " FROM events e WHERE e.room = ?1 AND e.sender = ?2 AND e.client_id = ?3"
         );
-        self.read(move |conn| one(conn, sql, (room, sender, client_id))).await
+        self.read(move |conn| Ok(list_of(conn, room, sql, (room, sender, client_id))?.pop())).await
     }
 
     async fn ordinal(&self, room: RoomId, seq: Seq) -> Result<u64> {
@@ -120,7 +122,8 @@ impl LogStore for Embedded {
         let sql = concat!(
             "SELECT ",
             event_columns!(),
-            " FROM events e INDEXED BY events_newest WHERE e.kind = 'message'
+            " FROM events e INDEXED BY events_newest CROSS JOIN rooms r ON r.id = e.room
+              WHERE e.kind = 'message' AND e.seq > r.cleared_through
               ORDER BY e.timestamp DESC, e.room DESC, e.seq DESC LIMIT ?1 OFFSET ?2"
         );
         self.read(move |conn| list(conn, sql, (limit, skip))).await
@@ -131,7 +134,7 @@ impl LogStore for Embedded {
 pub(super) fn find(conn: &Connection, room: RoomId, seq: Seq) -> Result<Option<Event>> {
     let sql =
         concat!("SELECT ", event_columns!(), " FROM events e WHERE e.room = ?1 AND e.seq = ?2");
-    one(conn, sql, (room, seq))
+    Ok(list_of(conn, room, sql, (room, seq))?.pop())
 }
 
 /// The newest message of which something is left.
@@ -156,7 +159,7 @@ fn messages(
         "SELECT ",
         event_columns!(),
         " FROM events e INDEXED BY events_messages
-          WHERE e.room = ?1 AND e.kind = 'message' AND e.seq < ?2 AND e.seq <= ?3
+          WHERE e.room = ?1 AND e.kind = 'message' AND e.seq < ?2 AND e.seq <= ?3 AND e.seq > ?5
           ORDER BY e.seq DESC LIMIT ?4"
     );
     let forwards = concat!(
@@ -166,10 +169,11 @@ fn messages(
           WHERE e.room = ?1 AND e.kind = 'message' AND e.seq > ?2 AND e.seq <= ?3
           ORDER BY e.seq LIMIT ?4"
     );
+    let cleared = wipe::cleared(conn, room)?;
     match from {
-        History::After(seq) => list(conn, forwards, (room, seq, through, limit)),
+        History::After(seq) => list(conn, forwards, (room, seq.max(cleared), through, limit)),
         History::Before(seq) => {
-            let mut found = list(conn, backwards, (room, seq, through, limit))?;
+            let mut found = list(conn, backwards, (room, seq, through, limit, cleared))?;
             found.reverse();
             Ok(found)
         }
@@ -225,14 +229,10 @@ fn set_tail(conn: &Connection, room: RoomId, tail: Tail) -> Result<()> {
 
 /// Writes the row of `event`; whether its `client_id` was free.
 fn insert(conn: &Connection, event: &Event) -> Result<bool> {
-    let attachment = match &event.body {
-        Body::Message(message) => message.attachment.as_ref().map(|attachment| attachment.id),
-        _ => None,
-    };
     let body = body::encode(&event.body);
     let sql = "INSERT INTO events
-                 (room, seq, ordinal, kind, sender, nonce, client_id, timestamp, body, digest, attachment)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                 (room, seq, ordinal, kind, sender, nonce, client_id, timestamp, body, digest)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
                ON CONFLICT (room, sender, client_id) WHERE client_id IS NOT NULL DO NOTHING";
     let written = conn.prepare_cached(sql)?.execute(params![
         event.room,
@@ -245,7 +245,6 @@ fn insert(conn: &Connection, event: &Event) -> Result<bool> {
         event.timestamp,
         body.json,
         body.digest,
-        attachment,
     ])?;
     Ok(written == 1)
 }

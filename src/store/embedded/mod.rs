@@ -15,6 +15,7 @@ mod requests;
 mod rooms;
 mod uploads;
 mod users;
+mod wipe;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -87,8 +88,7 @@ impl Embedded {
         }
         let epoch = migrations::run(&mut conn)?;
         let readers = (0..options.readers.max(1)).map(|_| reader(path)).collect::<Result<_>>()?;
-        let writer =
-            Writer::start(conn, lock, options.queue, options.timeout).map_err(unavailable)?;
+        let writer = Writer::start(conn, lock, wipe::wipe_more, options).map_err(unavailable)?;
         Ok(Self { writer, readers: Readers::new(readers, options.timeout), epoch })
     }
 

@@ -79,7 +79,7 @@ impl UploadStore for Embedded {
         let client_id = client_id.clone();
         // One whose message is in the log stays: the refusal was of another attempt.
         let sql = "UPDATE uploads SET state = 'unattached', client_id = NULL, attached_at = NULL
-                   WHERE id = ?1 AND client_id = ?2 AND state = 'attached' AND is_stored = 0";
+                   WHERE id = ?1 AND client_id = ?2 AND state = 'attached' AND seq IS NULL";
         self.write(move |conn| Ok(conn.prepare_cached(sql)?.execute((id, client_id)).map(drop)?))
             .await
     }
@@ -135,7 +135,7 @@ fn attach(
     // The time lets the collector tell a message that is being stored from one that never will be.
     let sql = "UPDATE uploads SET state = 'attached', client_id = ?2, attached_at = ?3
                WHERE id = ?1 AND (state = 'unattached'
-                                  OR state = 'attached' AND client_id = ?2 AND is_stored = 0)";
+                                  OR state = 'attached' AND client_id = ?2 AND seq IS NULL)";
     let of_this_message =
         "SELECT 1 FROM uploads WHERE id = ?1 AND state = 'attached' AND client_id = ?2";
     conn.prepare_cached(sql)?.execute((id, client_id, Timestamp::now()))?;
@@ -149,7 +149,7 @@ fn claim(conn: &Connection, before: Timestamp, limit: u32) -> Result<Vec<Attachm
     // An attached one is here only until its message is stored; if that never came, it is as good as unattached.
     let sql = "UPDATE uploads SET state = 'deleting' WHERE id IN (
                  SELECT id FROM uploads INDEXED BY uploads_loose
-                 WHERE is_stored = 0
+                 WHERE seq IS NULL
                    AND (state = 'deleting' OR coalesce(attached_at, created_at) < ?1)
                  ORDER BY created_at LIMIT ?2)
                RETURNING id";

@@ -7,13 +7,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::Options;
 use crate::store::{Result, StoreError};
 
 /// The most commands in one transaction. More than wait in practice; it bounds how long the first one waits for the last.
 const BATCH: usize = 512;
+
+/// Work that waits for nobody. It answers whether there may be more of it.
+pub(super) type Chore = fn(&Connection) -> Result<bool>;
 
 /// The queue to the writing thread.
 pub(super) struct Writer {
@@ -28,22 +33,27 @@ pub(super) struct Writer {
 struct NotCommitted(#[source] Arc<rusqlite::Error>);
 
 impl Writer {
-    /// Starts the thread. It owns `conn`, and `lock` until after `conn` is closed. At most `queue` commands
-    /// wait; beyond that callers wait for a place, `timeout` at the longest, answer included.
+    /// Starts the thread. It owns `conn`, and `lock` until after `conn` is closed. `chore` is done a piece at
+    /// a time between transactions as long as it says that there is more. At most `options.queue` commands
+    /// wait; beyond that callers wait for a place, `options.timeout` at the longest, answer included.
     pub(super) fn start(
         conn: Connection,
         lock: Option<File>,
-        queue: usize,
-        timeout: Duration,
+        chore: Chore,
+        options: Options,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = mpsc::channel(queue);
+        let (sender, receiver) = mpsc::channel(options.queue);
         let thread =
             std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
-                serve(&conn, receiver);
+                serve(&conn, receiver, chore);
                 drop(conn);
                 drop(lock);
             })?;
-        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), timeout })
+        Ok(Self {
+            queue: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+            timeout: options.timeout,
+        })
     }
 
     /// Runs `work` inside a transaction and answers once that is durable. An error of `work` undoes what `work` did, and nothing else.
@@ -125,15 +135,42 @@ where
     }
 }
 
-fn serve(conn: &Connection, mut queue: mpsc::Receiver<Box<dyn Command>>) {
+fn serve(conn: &Connection, mut queue: mpsc::Receiver<Box<dyn Command>>, chore: Chore) {
     let mut batch = Vec::with_capacity(BATCH);
-    while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
-        let committed = transact(conn, &mut batch).map_err(|error| {
-            tracing::error!(error = %error, commands = batch.len(), "the store could not be written");
-            NotCommitted(Arc::new(error))
+    // An earlier life of the store may have left some.
+    let mut has_chore = true;
+    while gather(&mut queue, &mut batch, has_chore) {
+        if !batch.is_empty() {
+            let committed = transact(conn, &mut batch).map_err(|error| {
+                tracing::error!(error = %error, commands = batch.len(), "the store could not be written");
+                NotCommitted(Arc::new(error))
+            });
+            batch.drain(..).for_each(|command| command.answer(&committed));
+        }
+        has_chore = chore(conn).unwrap_or_else(|error| {
+            tracing::warn!(error = ?error, "the store could not be tidied, it will be tried again");
+            false
         });
-        batch.drain(..).for_each(|command| command.answer(&committed));
     }
+}
+
+/// Takes what waits into `batch`; waits for something only if there is nothing else to do. False once the queue is closed.
+fn gather(
+    queue: &mut mpsc::Receiver<Box<dyn Command>>,
+    batch: &mut Vec<Box<dyn Command>>,
+    has_chore: bool,
+) -> bool {
+    if !has_chore {
+        return queue.blocking_recv_many(batch, BATCH) > 0;
+    }
+    while batch.len() < BATCH {
+        match queue.try_recv() {
+            Ok(command) => batch.push(command),
+            Err(TryRecvError::Empty) => return true,
+            Err(TryRecvError::Disconnected) => return !batch.is_empty(),
+        }
+    }
+    true
 }
 
 /// Runs all of `batch` in one transaction, each in a savepoint of its own.

@@ -5,12 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use natter::domain::Body;
 use natter::store::embedded::{Embedded, Options};
-use natter::store::{Store, StoreError, UserStore};
+use natter::store::{Appended, LogStore, Store, StoreError, UserStore};
 use rusqlite::Connection;
 
 use super::embedded;
-use super::world::{Pen, group, user, whole_log};
+use super::world::{Pen, group, message, user, whole_log};
 
 async fn refusal(path: &Path) -> StoreError {
     let opened = Embedded::open(path, Options::default()).await;
@@ -144,6 +145,64 @@ async fn a_write_that_waits_too_long_is_given_up_while_reads_go_on() {
     store.close().await;
 }
 
+/// How many messages lie in the file with their text.
+fn texts(path: &Path) -> u32 {
+    let conn = Connection::open(path).unwrap();
+    conn.query_row("SELECT count(*) FROM events WHERE body LIKE '%message %'", [], |row| row.get(0))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_is_cleared_goes_from_the_file_also_across_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("natter.db");
+    let store = embedded(folder.path()).await;
+    let ann = user(&store, "ann").await;
+    let room = group(&store, &ann, &[]).await;
+    let mut pen = Pen::at_tail(&store, room).await;
+    pen.say_often(&ann, 5500).await;
+    pen.write(&ann, Body::Cleared { through: pen.tail.seq }).await;
+    store.close().await;
+    let store = embedded(folder.path()).await;
+    let gone = async {
+        while texts(&path) > 0 {
+            store.check().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_append_whose_answer_is_lost_is_decided_by_sending_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("natter.db");
+    let impatient = Options { timeout: Duration::from_millis(300), ..Options::default() };
+    let store = Embedded::open(&path, impatient).await.unwrap();
+    let ann = user(&store, "ann").await;
+    let room = group(&store, &ann, &[]).await;
+    let mut pen = Pen::at_tail(&store, room).await;
+    let events = [pen.event(&ann, message(&ann, "one")), pen.event(&ann, message(&ann, "two"))];
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let first = store.append(&events).await;
+    assert!(matches!(first, Appended::Unknown(_)), "{first:?}");
+    conn.execute_batch("ROLLBACK").unwrap();
+    let decided = async {
+        loop {
+            match store.append(&events).await {
+                Appended::Unknown(_) => {}
+                decided => break decided,
+            }
+        }
+    };
+    let decided = tokio::time::timeout(Duration::from_secs(20), decided).await.unwrap();
+    // The first attempt came through after all, or the second did; never both.
+    assert!(matches!(decided, Appended::All | Appended::PositionTaken { index: 0 }), "{decided:?}");
+    assert_eq!(whole_log(&store, room, 10).await[1..], events);
+    store.close().await;
+}
+
 #[tokio::test]
 async fn a_row_that_nobody_wrote_is_told_as_malformed() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,7 +211,7 @@ async fn a_row_that_nobody_wrote_is_told_as_malformed() {
     let room = group(&store, &ann, &[]).await;
     let conn = Connection::open(folder.path().join("natter.db")).unwrap();
     conn.execute("UPDATE events SET kind = 'surprise'", []).unwrap();
-    let read = natter::store::LogStore::event(&store, room, natter::domain::Seq(1)).await;
+    let read = store.event(room, natter::domain::Seq(1)).await;
     assert!(matches!(read, Err(StoreError::Malformed(_))), "{read:?}");
     store.close().await;
 }

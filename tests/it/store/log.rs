@@ -26,6 +26,7 @@ contract![
     ordinals_count_messages_only,
     a_deleted_message_leaves_its_place,
     clearing_blanks_every_message_up_to_its_end,
+    a_long_log_is_cleared_at_once,
     a_deleted_room_has_nothing_left_to_read,
     an_edit_changes_the_text_and_nothing_else,
     an_event_is_found_by_its_client_id_also_when_it_is_gone,
@@ -309,6 +310,32 @@ async fn clearing_blanks_every_message_up_to_its_end(store: &dyn Store) {
     assert_eq!(left, said[3..]);
     assert_eq!(store.event(other, elsewhere.seq).await.unwrap(), Some(elsewhere));
     assert_eq!(store.tail(room).await.unwrap().unwrap().ordinal, 5);
+}
+
+async fn a_long_log_is_cleared_at_once(store: &dyn Store) {
+    let ann = user(store, "ann").await;
+    let room = group(store, &ann, &[]).await;
+    let mut pen = Pen::at_tail(store, room).await;
+    let said = pen.say_often(&ann, 3500).await;
+    let kept = pen.say(&ann, "kept").await;
+    let clear = pen.event(&ann, Body::Cleared { through: said[3499].seq });
+    // An edit in the same batch finds nothing any more.
+    let edit = pen.event(&ann, Body::Edited { target: said[3400].seq, text: "late".to_owned() });
+    all(store, &[clear, edit]).await;
+    for from in [History::Before(Seq(9999)), History::After(Seq(0))] {
+        let page = store.messages(room, from, Seq(9999), 10).await.unwrap();
+        assert_eq!(page, std::slice::from_ref(&kept));
+    }
+    assert_eq!(store.all_messages(0, 10).await.unwrap(), [kept]);
+    for event in [&said[0], &said[1700], &said[3400], &said[3499]] {
+        let by_seq = store.event(room, event.seq).await.unwrap().unwrap();
+        assert!(matches!(by_seq.body, Body::Gone { .. }), "{by_seq:?}");
+        let key = event.client_id.as_ref().unwrap();
+        assert_eq!(store.event_by_client_id(room, ann.id, key).await.unwrap(), Some(by_seq));
+    }
+    let log = whole_log(store, room, 500).await;
+    assert!(log[1..=3500].iter().all(|event| matches!(event.body, Body::Gone { .. })));
+    assert_eq!(log.len(), 3504);
 }
 
 async fn a_deleted_room_has_nothing_left_to_read(store: &dyn Store) {

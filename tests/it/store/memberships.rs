@@ -2,7 +2,7 @@
 
 use natter::domain::membership::ReadMarker;
 use natter::domain::{
-    Body, Membership, MembershipId, Page, Role, RoomId, RoomKind, Seq, UserId, Username,
+    Body, Membership, MembershipId, Page, Role, RoomId, RoomKind, Seq, User, UserId, Username,
 };
 use natter::store::{RoomEntry, Store, UserChange};
 
@@ -26,6 +26,7 @@ contract![
     the_rooms_of_a_user_come_with_their_tails,
     peers_are_the_others_of_private_rooms,
     a_read_marker_only_moves_forward,
+    who_writes_has_read_what_stands_before,
     of_many_read_marks_at_once_the_furthest_stays,
     the_last_connection_is_noted,
     who_writes_has_read,
@@ -295,6 +296,21 @@ async fn a_read_marker_only_moves_forward(store: &dyn Store) {
     assert_eq!(store.membership(room, bob.id).await.unwrap().unwrap().read, to(7));
     assert_eq!(store.mark_read(room, UserId::new(tick(), 0), to(3)).await.unwrap(), None);
     assert_eq!(store.mark_read(RoomId::new(tick(), 0), bob.id, to(3)).await.unwrap(), None);
+}
+
+async fn who_writes_has_read_what_stands_before(store: &dyn Store) {
+    let (ann, bob) = (user(store, "ann").await, user(store, "bob").await);
+    let room = group(store, &ann, &[&bob]).await;
+    let mut pen = Pen::at_tail(store, room).await;
+    pen.say(&ann, "one").await;
+    let two = pen.say(&bob, "two").await;
+    pen.say(&ann, "three").await;
+    let read = async |user: &User| {
+        let read = store.membership(room, user.id).await.unwrap().unwrap().read;
+        (read.seq, read.ordinal)
+    };
+    assert_eq!(read(&bob).await, (two.seq, 2));
+    assert_eq!(read(&ann).await, (pen.tail.seq, 3));
 }
 
 async fn of_many_read_marks_at_once_the_furthest_stays(store: &dyn Store) {

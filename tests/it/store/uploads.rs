@@ -20,6 +20,7 @@ contract![
     old_unattached_uploads_are_claimed,
     what_is_being_attached_is_never_claimed,
     uploads_of_messages_that_are_gone_are_claimed,
+    the_uploads_of_a_long_log_are_given_up_at_once,
     uploads_of_a_deleted_room_are_claimed,
     a_claimed_upload_is_claimed_until_it_is_forgotten,
 ];
@@ -211,6 +212,20 @@ async fn uploads_of_messages_that_are_gone_are_claimed(store: &dyn Store) {
     assert_eq!(state(store, files[2]).await, AttachmentState::Attached);
     let left = store.event(room, events[2].seq).await.unwrap().unwrap();
     assert!(matches!(left.body, Body::Message(_)) && left.seq > Seq(0));
+}
+
+async fn the_uploads_of_a_long_log_are_given_up_at_once(store: &dyn Store) {
+    let ann = user(store, "ann").await;
+    let room = group(store, &ann, &[]).await;
+    let mut pen = Pen::at_tail(store, room).await;
+    let (first, last) = (upload(store, room, &ann).await, upload(store, room, &ann).await);
+    post(&mut pen, &ann, &first).await;
+    pen.say_often(&ann, 3000).await;
+    let end = post(&mut pen, &ann, &last).await;
+    pen.write(&ann, Body::Cleared { through: end.seq }).await;
+    for file in [first, last] {
+        assert_eq!(state(store, file.id).await, AttachmentState::Deleting);
+    }
 }
 
 async fn uploads_of_a_deleted_room_are_claimed(store: &dyn Store) {

@@ -39,11 +39,15 @@ CREATE TABLE rooms (
     last_activity  INTEGER NOT NULL,
     tail_seq       INTEGER NOT NULL DEFAULT 0,
     tail_ordinal   INTEGER NOT NULL DEFAULT 0,
-    tail_timestamp INTEGER NOT NULL DEFAULT 0
+    tail_timestamp INTEGER NOT NULL DEFAULT 0,
+    -- Messages up to here are gone to every reader; their rows are blanked up to wiped_through.
+    cleared_through INTEGER NOT NULL DEFAULT 0,
+    wiped_through   INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 CREATE UNIQUE INDEX rooms_pair ON rooms (pair_low, pair_high) WHERE pair_low IS NOT NULL AND is_deleted = 0;
 CREATE INDEX rooms_kind ON rooms (is_group, id) WHERE is_deleted = 0;
+CREATE INDEX rooms_unwiped ON rooms (id) WHERE wiped_through < cleared_through;
 CREATE INDEX rooms_owner ON rooms (owner, id) WHERE is_group = 1 AND is_deleted = 0;
 
 -- The log. The rows of a room lie together, so a page of it is a few pages of the file.
@@ -58,7 +62,6 @@ CREATE TABLE events (
     timestamp  INTEGER NOT NULL,
     body       TEXT,
     digest     BLOB,
-    attachment BLOB,
     PRIMARY KEY (room, seq)
 ) WITHOUT ROWID;
 
@@ -94,7 +97,7 @@ CREATE UNIQUE INDEX join_requests_open ON join_requests (room, user) WHERE appro
 CREATE INDEX join_requests_room ON join_requests (room, id);
 CREATE INDEX join_requests_user ON join_requests (user);
 
--- `client_id` and `attached_at` tell which message has it and since when, `is_stored` that this message is in the log.
+-- `client_id` and `attached_at` tell which message has it and since when, `seq` where that message is in the log.
 CREATE TABLE uploads (
     id            BLOB PRIMARY KEY CHECK (length(id) = 12),
     room          BLOB NOT NULL REFERENCES rooms (id),
@@ -102,7 +105,7 @@ CREATE TABLE uploads (
     state         TEXT NOT NULL,
     client_id     TEXT,
     attached_at   INTEGER,
-    is_stored     INTEGER NOT NULL DEFAULT 0,
+    seq           INTEGER,
     sha256        BLOB NOT NULL,
     created_at    INTEGER NOT NULL,
     file_name     TEXT NOT NULL,
@@ -113,5 +116,5 @@ CREATE TABLE uploads (
     has_thumbnail INTEGER
 ) WITHOUT ROWID;
 
-CREATE INDEX uploads_loose ON uploads (created_at) WHERE is_stored = 0;
-CREATE INDEX uploads_room ON uploads (room) WHERE is_stored = 0;
+CREATE INDEX uploads_loose ON uploads (created_at) WHERE seq IS NULL;
+CREATE INDEX uploads_room ON uploads (room, seq);
