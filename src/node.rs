@@ -126,6 +126,11 @@ impl Node {
         self.address
     }
 
+    /// Its parts, as use cases see them.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
     /// Where `/metrics` is.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics_address

@@ -151,8 +151,14 @@ pub struct AccountChange {
 #[derive(Deserialize, ToSchema)]
 pub struct NewAccount {
     /// As for `POST /signup`.
-    #[serde(flatten)]
-    pub sign_up: SignUp,
+    #[schema(max_length = 254)]
+    pub email: String,
+    /// As for `POST /signup`.
+    #[schema(min_length = 1, max_length = 64)]
+    pub username: String,
+    /// As for `POST /signup`.
+    #[schema(format = Password)]
+    pub password: String,
     /// Whether it administers.
     #[serde(default)]
     pub is_admin: bool,

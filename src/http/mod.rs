@@ -6,6 +6,7 @@
 //! 400, 413, 415, 422, 503) [`openapi`] adds by itself; a handler names its success and its own refusals.
 
 mod admin_rooms;
+mod admin_users;
 mod assets;
 pub(crate) mod client;
 mod cors;
@@ -69,4 +70,5 @@ fn calls() -> OpenApiRouter<App> {
         .merge(messages::routes())
         .merge(presence::routes())
         .merge(admin_rooms::routes())
+        .merge(admin_users::routes())
 }

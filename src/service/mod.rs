@@ -1,6 +1,7 @@
 //! Use cases: every rule that needs I/O. Each takes the [`crate::app::App`] and who asks.
 
 pub mod accounts;
+pub mod administration;
 pub mod attachments;
 pub mod error;
 pub mod join_requests;

@@ -290,7 +290,7 @@ fn the_first_administrator_is_set_whole_and_the_password_is_never_shown() {
 }
 
 #[test]
-fn an_impossible_mix_is_refused() {
+fn an_impossible_mix_refused() {
     let default = Config::default;
     let nats = || BusUrl::Nats { url: Secret::new("nats://bus") };
     let mongodb = || StoreUrl::Mongodb { uri: Secret::new("mongodb://db") };

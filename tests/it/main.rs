@@ -1,6 +1,7 @@
 //! Everything that needs more than one module, in one binary.
 #![allow(clippy::unwrap_used, reason = "clippy's own exception does not reach helper functions")]
 
+mod accounts;
 mod architecture;
 mod attachments;
 mod commands;
@@ -10,4 +11,5 @@ mod media;
 mod node;
 mod revocations;
 mod store;
+mod support;
 mod x31_crash;

@@ -1,0 +1,123 @@
+//! `/admin/users`: accounts in the hands of an administrator.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Admin, Json, PageParams, Paged, Paging, Path};
+use crate::api::{AccountChange, AccountView, ErrorBody, NewAccount};
+use crate::app::App;
+use crate::domain::{User, UserId};
+use crate::service::{Result, accounts, administration};
+
+/// The calls for administering accounts.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, change, delete))
+}
+
+fn view(app: &App, user: &User) -> AccountView {
+    AccountView::new(user, accounts::is_online(app, user))
+}
+
+/// List all accounts
+#[utoipa::path(
+    get, path = "/admin/users", tag = "administration", params(PageParams),
+    responses(
+        (status = 200, body = [AccountView]),
+        (status = 403, description = "`forbidden`: not an administrator.", body = ErrorBody),
+    )
+)]
+async fn list(
+    State(app): State<App>,
+    _admin: Admin,
+    paging: Paging<UserId>,
+) -> Result<Paged<AccountView>> {
+    let users = administration::users(&app, paging.page()).await?;
+    Ok(paging.answer(users, |user| user.id, |user| view(&app, user)))
+}
+
+/// Make an account
+///
+/// Also while sign-up is closed.
+#[utoipa::path(
+    post, path = "/admin/users", tag = "administration", request_body = NewAccount,
+    responses(
+        (status = 201, body = AccountView),
+        (status = 400, description = "`email_taken` or `username_taken`.", body = ErrorBody),
+        (status = 403, description = "`forbidden`: not an administrator.", body = ErrorBody),
+    )
+)]
+async fn create(
+    State(app): State<App>,
+    _admin: Admin,
+    Json(body): Json<NewAccount>,
+) -> Result<(StatusCode, Json<AccountView>)> {
+    let user = administration::create_user(&app, body).await?;
+    Ok((StatusCode::CREATED, Json(view(&app, &user))))
+}
+
+/// Read an account
+#[utoipa::path(
+    get, path = "/admin/users/{id}", tag = "administration",
+    params(("id" = String, Path, description = "The user's id.")),
+    responses(
+        (status = 200, body = AccountView),
+        (status = 403, description = "`forbidden`: not an administrator.", body = ErrorBody),
+        (status = 404, description = "`not_found`.", body = ErrorBody),
+    )
+)]
+async fn read(
+    State(app): State<App>,
+    _admin: Admin,
+    Path(id): Path<UserId>,
+) -> Result<Json<AccountView>> {
+    let user = administration::user(&app, id).await?;
+    Ok(Json(view(&app, &user)))
+}
+
+/// Change an account
+///
+/// A new password and disabling end every token and socket of the user.
+#[utoipa::path(
+    patch, path = "/admin/users/{id}", tag = "administration", request_body = AccountChange,
+    params(("id" = String, Path, description = "The user's id.")),
+    responses(
+        (status = 200, body = AccountView),
+        (status = 400, description = "`email_taken`, `username_taken`, or a malformed id.", body = ErrorBody),
+        (status = 403, description = "`forbidden`: not an administrator.", body = ErrorBody),
+        (status = 404, description = "`not_found`.", body = ErrorBody),
+        (status = 409, description = "`last_admin`: nobody would be left to administer.", body = ErrorBody),
+    )
+)]
+async fn change(
+    State(app): State<App>,
+    _admin: Admin,
+    Path(id): Path<UserId>,
+    Json(body): Json<AccountChange>,
+) -> Result<Json<AccountView>> {
+    let user = administration::change_user(&app, id, body).await?;
+    Ok(Json(view(&app, &user)))
+}
+
+/// Delete an account
+///
+/// Its tokens and sockets end at once, and it leaves its rooms. Its messages stay.
+#[utoipa::path(
+    delete, path = "/admin/users/{id}", tag = "administration",
+    params(("id" = String, Path, description = "The user's id.")),
+    responses(
+        (status = 204),
+        (status = 403, description = "`forbidden`: not an administrator.", body = ErrorBody),
+        (status = 404, description = "`not_found`.", body = ErrorBody),
+        (status = 409, description = "`last_admin`: nobody would be left to administer.", body = ErrorBody),
+    )
+)]
+async fn delete(
+    State(app): State<App>,
+    _admin: Admin,
+    Path(id): Path<UserId>,
+) -> Result<StatusCode> {
+    administration::delete_user(&app, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,7 @@
+//! What tests of behaviours stand on: a real node on a free port, and people who call it.
+
+mod client;
+mod node;
+
+pub(crate) use client::{Answer, PASSWORD, Person};
+pub(crate) use node::TestNode;
