@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::Notify;
 
 use super::live::LiveRoom;
-use super::outbox::{Outbox, Packet};
+use super::outbox::{Ended, Outbox, Packet};
 use crate::api::UserBrief;
 use crate::domain::{ConnectionId, RoomId, UserId};
 
@@ -34,6 +35,7 @@ pub struct Connection {
     pub outbox: Arc<Outbox>,
     /// What the client has asked and has no answer yet.
     pub questions: Arc<Questions>,
+    revoked: AtomicBool,
     places: Mutex<Places>,
 }
 
@@ -58,12 +60,34 @@ impl Connection {
     /// A connection that serves no room yet.
     pub fn new(id: ConnectionId, user: UserBrief, scope: Scope, outbox: Arc<Outbox>) -> Arc<Self> {
         let questions = Arc::default();
-        Arc::new(Self { id, user, scope, outbox, questions, places: Mutex::default() })
+        let (revoked, places) = (AtomicBool::new(false), Mutex::default());
+        Arc::new(Self { id, user, scope, outbox, questions, revoked, places })
     }
 
     /// Whose connection it is.
     pub fn user_id(&self) -> UserId {
         self.user.id
+    }
+
+    /// Ends the connection for good, because the user's session is over: nothing more is carried out for it, and what waits
+    /// for the client has [`Connection::FAREWELL`] to reach it.
+    pub(crate) fn revoke(self: &Arc<Self>) {
+        self.revoked.store(true, Ordering::SeqCst);
+        self.outbox.push(Packet::Disconnect);
+        let connection = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(Self::FAREWELL).await;
+            connection.outbox.end(Ended::Revoked);
+        });
+    }
+
+    /// How long what waits for a revoked connection may take: with the time that other nodes take to hear of it, within the
+    /// 2 s of the contract.
+    const FAREWELL: Duration = Duration::from_secs(1);
+
+    /// Whether the user's session is over.
+    pub fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::SeqCst)
     }
 
     /// Sends an event behind everything that was sent before.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
 
 use super::connection::Connection;
-use super::outbox::{Ended, Packet};
+use super::outbox::Ended;
 use crate::domain::{ConnectionId, RoomId, Seq, UserId};
 
 /// A user came into a room while connected.
@@ -107,7 +107,7 @@ impl Hub {
     /// Ends every connection of the user for good.
     pub(crate) fn disconnect(&self, user: UserId) {
         for connection in self.of(user) {
-            connection.outbox.push(Packet::Disconnect);
+            connection.revoke();
         }
     }
 

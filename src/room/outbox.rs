@@ -39,7 +39,7 @@ pub enum SinkError {
     Closed,
 }
 
-/// Why a connection is ended by the server in a way that lets the client come back.
+/// Why the server breaks a connection, which lets the client come back unless it may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// It did not keep up.
@@ -48,6 +48,8 @@ pub enum Ended {
     Draining,
     /// The node cannot serve it now.
     Unavailable,
+    /// Its user's session is over, and it did not take the word of it.
+    Revoked,
 }
 
 impl Ended {
@@ -57,6 +59,7 @@ impl Ended {
             Self::Lagged => "lagged",
             Self::Draining => "draining",
             Self::Unavailable => "unavailable",
+            Self::Revoked => "revoked",
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::domain::{Body, RoomId, Seq, Timestamp};
 use crate::store::{Appended, StoreError};
 
 /// Commands that wait in a room; beyond it they are refused as `overloaded`.
-pub const QUEUE: usize = 1024;
+pub(crate) const QUEUE: usize = 1024;
 
 /// Changes of membership that wait ahead of everything else.
 const HEAD_QUEUE: usize = 64;
@@ -33,7 +33,7 @@ const BATCH: usize = 256;
 const BATCH_BYTES: usize = 512 * 1024;
 
 /// How long a command may take before its sender is told that the outcome is unknown.
-pub const DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long an append whose outcome is unknown is tried again.
 const GIVE_UP: Duration = Duration::from_secs(600);

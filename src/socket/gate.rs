@@ -118,8 +118,10 @@ async fn of_session(
     }
     let is_poll = request.method() == Method::GET && !is_websocket;
     let answer = tokio::select! {
-        answer = next.run(request) => answer,
+        // First, so that an answer which would make the client give up does not slip through.
+        biased;
         () = transport.ended() => return session_unknown(),
+        answer = next.run(request) => answer,
     };
     if let (true, StatusCode::SWITCHING_PROTOCOLS, Some(link)) =
         (is_websocket, answer.status(), link)

@@ -55,6 +55,11 @@ pub(super) async fn carry_out(session: Arc<Session>, mut incoming: mpsc::Receive
 }
 
 async fn one_event(session: &Arc<Session>, mut incoming: Incoming) {
+    if session.connection.is_revoked() {
+        return incoming
+            .ack
+            .refuse(&Error::Unauthorized("Your session is over; sign in again."), None);
+    }
     let request = std::mem::replace(&mut incoming.request, Err(Error::Overloaded));
     let outcome = match request {
         Ok(Request::Chat { room, message, file }) => {

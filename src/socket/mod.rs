@@ -180,11 +180,11 @@ fn said(Said { socket, ack, name, request }: Said) -> Ready<()> {
     ready(())
 }
 
-/// The client is gone.
-fn gone(socket: SocketRef, reason: DisconnectReason) -> Ready<()> {
+/// The client is gone. Unlike the other handlers it runs in a task of its own, which the library makes of an `async fn`: a queue that ends its
+/// connection does so with its lock held, and this takes it.
+async fn gone(socket: SocketRef, reason: DisconnectReason) {
     if let Some(session) = auth::session_of(&socket) {
         session.end(reason);
     }
-    socket.extensions.clear(); // The session holds the connection, whose queue holds this socket.
-    ready(())
+    socket.extensions.clear();
 }

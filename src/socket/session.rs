@@ -109,7 +109,9 @@ impl Session {
         let sink = SocketSink {
             socket: Arc::downgrade(socket),
             transport: Arc::clone(&transport),
-            on_end: Box::new(move |why| drop(by_server.set(why.label()))),
+            on_end: Box::new(move |why| {
+                by_server.get_or_init(|| why.label());
+            }),
         };
         let brief = UserBrief::from(&user);
         let connection = Connection::new(connection_id(), brief, scope, Outbox::new(sink));

@@ -1,0 +1,159 @@
+//! A Socket.IO client (protocol 5) without the official library: a WebSocket, and what is written on it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+/// The longest that anything is waited for.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// One connection.
+pub(crate) struct Socket {
+    stream: WebSocketStream<TcpStream>,
+    unread: VecDeque<Told>,
+    asked: u64,
+}
+
+/// What the server said.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Told {
+    Connected,
+    Refused(String),
+    Event(String, Value),
+    Ack(u64, Value),
+    /// The server ends it for good.
+    Disconnected,
+    /// The transport is gone.
+    Closed,
+}
+
+impl Socket {
+    /// A WebSocket on which nothing has been said.
+    pub(crate) async fn open(addr: SocketAddr) -> Self {
+        let tcp = TcpStream::connect(addr).await.unwrap();
+        let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
+        let (stream, _) = tokio_tungstenite::client_async(url, tcp).await.unwrap();
+        let mut socket = Self { stream, unread: VecDeque::new(), asked: 0 };
+        let open = socket.text().await.unwrap();
+        assert!(open.starts_with('0'), "{open}");
+        socket
+    }
+
+    /// A WebSocket that is let in, or not: the answer is the next to be told.
+    pub(crate) async fn connect(addr: SocketAddr, auth: Value) -> Self {
+        let mut socket = Self::open(addr).await;
+        socket.say(&format!("40{auth}")).await;
+        socket
+    }
+
+    /// Writes a packet as it is.
+    pub(crate) async fn say(&mut self, packet: &str) {
+        self.stream.send(Message::text(packet)).await.unwrap();
+    }
+
+    /// Queues a packet without writing it out.
+    pub(crate) async fn queue(&mut self, packet: &str) {
+        self.stream.feed(Message::text(packet)).await.unwrap();
+    }
+
+    /// Writes out what is queued.
+    pub(crate) async fn flush(&mut self) {
+        self.stream.flush().await.unwrap();
+    }
+
+    /// Sends an event and waits for its acknowledgement.
+    pub(crate) async fn ask(&mut self, event: &str, payload: Value) -> Value {
+        self.asked += 1;
+        let number = self.asked;
+        self.say(&format!("42{number}{}", json!([event, payload]))).await;
+        self.answer(number).await
+    }
+
+    /// The acknowledgement with this number.
+    pub(crate) async fn answer(&mut self, number: u64) -> Value {
+        let is_answer = |told: &Told| matches!(told, Told::Ack(answered, _) if *answered == number);
+        let Told::Ack(_, answer) = self.until(is_answer).await else { unreachable!() };
+        answer
+    }
+
+    /// The next event with this name; what else comes is kept.
+    pub(crate) async fn event(&mut self, name: &str) -> Value {
+        let is_it = |told: &Told| matches!(told, Told::Event(told, _) if told == name);
+        let Told::Event(_, payload) = self.until(is_it).await else { unreachable!() };
+        payload
+    }
+
+    /// The first of what was told and is to come that is `wanted`; the rest is kept.
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&Told) -> bool) -> Told {
+        if let Some(place) = self.unread.iter().position(&wanted) {
+            return self.unread.remove(place).unwrap();
+        }
+        loop {
+            let told = self.read().await;
+            if wanted(&told) {
+                return told;
+            }
+            assert_ne!(told, Told::Closed, "closed before; told: {:?}", self.unread);
+            self.unread.push_back(told);
+        }
+    }
+
+    /// What is told next, of all.
+    pub(crate) async fn next(&mut self) -> Told {
+        match self.unread.pop_front() {
+            Some(told) => told,
+            None => self.read().await,
+        }
+    }
+
+    async fn read(&mut self) -> Told {
+        loop {
+            let Some(packet) = self.text().await else { return Told::Closed };
+            match packet.as_bytes() {
+                [b'2', ..] => self.stream.send(Message::text("3")).await.unwrap(),
+                [b'4', b'0', ..] => return Told::Connected,
+                [b'4', b'1', ..] => return Told::Disconnected,
+                [b'4', b'2', ..] => return event(&packet[2..]),
+                [b'4', b'3', ..] => return ack(&packet[2..]),
+                [b'4', b'4', ..] => {
+                    let refusal: Value = serde_json::from_str(&packet[2..]).unwrap();
+                    return Told::Refused(refusal["message"].as_str().unwrap().to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn text(&mut self) -> Option<String> {
+        loop {
+            let next = tokio::time::timeout(DEADLINE, self.stream.next()).await;
+            match next.expect("the server says nothing") {
+                Some(Ok(Message::Text(text))) => return Some(text.to_string()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Goes, as a closed tab does.
+    pub(crate) async fn close(mut self) {
+        let _ = self.stream.close(None).await;
+    }
+}
+
+fn event(text: &str) -> Told {
+    let (name, payload): (String, Value) = serde_json::from_str(text).unwrap();
+    Told::Event(name, payload)
+}
+
+fn ack(text: &str) -> Told {
+    let digits = text.find('[').unwrap();
+    let (answer,): (Value,) = serde_json::from_str(&text[digits..]).unwrap();
+    Told::Ack(text[..digits].parse().unwrap(), answer)
+}
