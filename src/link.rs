@@ -104,6 +104,7 @@ impl Link {
     }
 
     /// Bytes that the kernel has taken so far. It rises while a slow client still reads.
+    #[cfg(test)]
     pub(crate) fn bytes_written(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed)
     }
@@ -131,11 +132,6 @@ impl Link {
             }
             changed.await;
         }
-    }
-
-    /// Waits until the connection was killed or has ended.
-    pub(crate) async fn gone(&self) {
-        while self.flushed_since(self.flushes()).await {}
     }
 
     /// From now on the peer may send `bytes` more; one over and the connection ends.

@@ -162,7 +162,6 @@ async fn prepare(
     file: Option<InlineFile>,
 ) -> Result<Command, Error> {
     let app = &session.sockets.app;
-    app.limits.message(session.user.id)?;
     let upload = match file {
         None => None,
         Some(InlineFile { name, bytes }) => {

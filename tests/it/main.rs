@@ -10,6 +10,7 @@ mod live;
 mod media;
 mod node;
 mod revocations;
+mod sockets;
 mod store;
 mod support;
 mod x31_crash;

@@ -31,7 +31,10 @@ async fn a_room_socket_resumes_behind_what_it_has_seen() {
         }
         let ack = socket.ask("chat", json!({"content": "live"})).await;
         tail += 1;
-        assert_eq!((&ack["message"]["seq"], &socket.event("chat").await["seq"]), (&json!(tail), &json!(tail)));
+        assert_eq!(
+            (&ack["message"]["seq"], &socket.event("chat").await["seq"]),
+            (&json!(tail), &json!(tail))
+        );
         socket.close().await;
     }
 }
@@ -46,7 +49,10 @@ async fn another_epoch_or_too_long_a_past_is_told_with_the_newest_page() {
         socket.queue(&format!("42{nth}{}", json!(["chat", {"content": nth.to_string()}]))).await;
     }
     socket.flush().await;
-    assert_eq!(socket.answer(1099).await["message"]["seq"], 1101);
+    for nth in 0..1100 {
+        let answer = socket.answer(nth).await;
+        assert_eq!(answer["message"]["seq"], nth + 2, "{answer}");
+    }
     let epoch = &joined["epoch"];
     let pasts = [
         json!({"seq": 1101, "epoch": "00000000"}),
@@ -82,9 +88,11 @@ async fn a_session_socket_resumes_every_room_and_learns_which_are_gone() {
     let gone = ben.delete(&format!("/chat-rooms/{left}/members/me")).await;
     assert_eq!(gone.status, 204);
     let after = json!({&kept: {"seq": 2, "epoch": epoch}, &left: {"seq": 2, "epoch": epoch}, "f".repeat(24): 7});
-    let mut socket = Socket::connect(node.addr(), json!({"token": token(&ben), "after": after})).await;
+    let mut socket =
+        Socket::connect(node.addr(), json!({"token": token(&ben), "after": after})).await;
     let ready = socket.event("ready").await;
-    let rooms: Vec<&Value> = ready["rooms"].as_array().unwrap().iter().map(|one| &one["chat_room_id"]).collect();
+    let rooms: Vec<&Value> =
+        ready["rooms"].as_array().unwrap().iter().map(|one| &one["chat_room_id"]).collect();
     assert_eq!(rooms, [&json!(kept)]);
     assert_eq!(socket.event("chat").await["message"]["content"], "missed");
     say(&ann, &kept, "live").await;

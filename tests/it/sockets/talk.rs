@@ -18,7 +18,9 @@ async fn a_message_is_acknowledged_as_it_was_stored_and_told_to_everybody() {
     let (mut hers, _) = enter(&node, &ann, &room).await;
     let (mut his, joined) = enter(&node, &ben, &room).await;
     assert_eq!(joined["seq"], 2);
-    let ack = hers.ask("chat", json!({"content": "hello", "message_type": "text", "user_id": ben.id()})).await;
+    let ack = hers
+        .ask("chat", json!({"content": "hello", "message_type": "text", "user_id": ben.id()}))
+        .await;
     assert_eq!(ack["ok"], true, "{ack}");
     let message = &ack["message"];
     assert_eq!((&message["seq"], &message["user_id"]), (&json!(3), &json!(ann.id())));
@@ -34,7 +36,10 @@ async fn a_message_is_acknowledged_as_it_was_stored_and_told_to_everybody() {
 
 #[tokio::test]
 async fn presence_is_told_to_the_others_and_a_reconnect_tells_nothing() {
-    let node = TestNode::with(|config| config.presence.leave_grace = std::time::Duration::from_millis(700)).await;
+    let node = TestNode::with(|config| {
+        config.presence.leave_grace = std::time::Duration::from_millis(700)
+    })
+    .await;
     let (ann, ben) = (node.sign_up("ann").await, node.sign_up("ben").await);
     let room = room_of(&ann, &[&ben]).await;
     let (mut hers, _) = enter(&node, &ann, &room).await;
@@ -46,8 +51,12 @@ async fn presence_is_told_to_the_others_and_a_reconnect_tells_nothing() {
     his.close().await;
     let (again, _) = enter(&node, &ben, &room).await;
     again.close().await;
-    let leave = hers.until(|told| matches!(told, Told::Event(name, _) if name == "leave" || name == "join")).await;
-    assert!(matches!(leave, Told::Event(name, payload) if name == "leave" && payload["username"] == "ben"));
+    let leave = hers
+        .until(|told| matches!(told, Told::Event(name, _) if name == "leave" || name == "join"))
+        .await;
+    assert!(
+        matches!(leave, Told::Event(name, payload) if name == "leave" && payload["username"] == "ben")
+    );
 }
 
 #[tokio::test]
@@ -76,7 +85,11 @@ async fn what_cannot_be_is_refused_in_the_answer_and_as_an_event() {
     ];
     for (event, payload, code) in cases {
         let ack = socket.ask(event, payload.clone()).await;
-        assert_eq!((&ack["ok"], &ack["error"]["code"]), (&json!(false), &json!(code)), "{event} {payload}: {ack}");
+        assert_eq!(
+            (&ack["ok"], &ack["error"]["code"]),
+            (&json!(false), &json!(code)),
+            "{event} {payload}: {ack}"
+        );
         let error = socket.event("error").await;
         assert_eq!((&error["event"], &error["code"]), (&json!(event), &json!(code)));
     }
@@ -96,10 +109,15 @@ async fn a_session_socket_serves_every_room_and_is_present_where_it_says() {
     assert_eq!(ready["rooms"].as_array().unwrap().len(), 2);
     let (mut his, _) = sign_on(&node, &ben).await;
     for room in [&one, &other] {
-        let ack = his.ask("chat", json!({"chat_room_id": room, "content": room, "message_type": "text"})).await;
+        let ack = his
+            .ask("chat", json!({"chat_room_id": room, "content": room, "message_type": "text"}))
+            .await;
         assert_eq!(ack["ok"], true, "{ack}");
         let told = hers.event("chat").await;
-        assert_eq!((&told["chat_room_id"], &told["message"]["content"]), (&json!(room), &json!(room)));
+        assert_eq!(
+            (&told["chat_room_id"], &told["message"]["content"]),
+            (&json!(room), &json!(room))
+        );
     }
     let opened = hers.ask("open_room", json!({"chat_room_id": one})).await;
     assert_eq!((&opened["seq"], &opened["online_users"]), (&json!(3), &json!([])));
@@ -133,13 +151,16 @@ async fn who_is_removed_is_told_so_and_nothing_after() {
     assert_eq!(ack["error"]["code"], "forbidden");
     let auth = json!({"token": token(&ben), "chat_room_id": room});
     let mut refused = Socket::connect(node.addr(), auth).await;
-    assert!(matches!(refused.next().await, Told::Refused(message) if message.starts_with("forbidden: ")));
+    assert!(
+        matches!(refused.next().await, Told::Refused(message) if message.starts_with("forbidden: "))
+    );
 }
 
 #[tokio::test]
 async fn who_may_not_come_in_is_told_why_and_no_more() {
     let node = TestNode::start().await;
-    let (ann, ben, eve) = (node.sign_up("ann").await, node.sign_up("ben").await, node.sign_up("eve").await);
+    let (ann, ben, eve) =
+        (node.sign_up("ann").await, node.sign_up("ben").await, node.sign_up("eve").await);
     let private = ann.post("/pv-chat-room", json!({"addressed_users_id": ben.id()})).await.body;
     let private = private["chat_room"]["id"].as_str().unwrap();
     let unknown = "f".repeat(24);
@@ -171,5 +192,7 @@ async fn a_revoked_session_ends_its_sockets_for_good() {
     assert_eq!(answer.status, 204);
     assert_eq!(socket.next().await, Told::Disconnected);
     let mut refused = Socket::connect(node.addr(), json!({"token": token(&ann)})).await;
-    assert!(matches!(refused.next().await, Told::Refused(message) if message.starts_with("unauthorized: ")));
+    assert!(
+        matches!(refused.next().await, Told::Refused(message) if message.starts_with("unauthorized: "))
+    );
 }

@@ -52,7 +52,10 @@ async fn a_thousand_pipelined_messages_arrive_everywhere_in_order() {
         assert_eq!(hers.answer(nth).await["message"]["seq"], nth + 3);
         for socket in [&mut hers, &mut his] {
             let told = socket.event("chat").await;
-            assert_eq!((&told["seq"], &told["message"]["content"]), (&json!(nth + 3), &json!(nth.to_string())));
+            assert_eq!(
+                (&told["seq"], &told["message"]["content"]),
+                (&json!(nth + 3), &json!(nth.to_string()))
+            );
         }
     }
 }
@@ -79,11 +82,13 @@ async fn a_client_that_stops_reading_is_let_go_and_holds_up_nobody() {
 
 #[tokio::test]
 async fn nothing_stays_of_those_who_are_gone() {
-    let node = TestNode::with(|config| config.presence.leave_grace = Duration::from_millis(100)).await;
+    let node =
+        TestNode::with(|config| config.presence.leave_grace = Duration::from_millis(100)).await;
     let ann = node.sign_up("ann").await;
     let room = room_of(&ann, &[]).await;
     for nth in 0..50 {
-        let mut socket = Socket::connect(node.addr(), json!({"token": token(&ann), "chat_room_id": room})).await;
+        let mut socket =
+            Socket::connect(node.addr(), json!({"token": token(&ann), "chat_room_id": room})).await;
         if nth % 2 == 0 {
             socket.event("joined").await;
         }
@@ -111,7 +116,10 @@ async fn a_polling_session_goes_over_any_connection() {
         let request = fresh().request(reqwest::Method::POST, &path).body(packet);
         Answer::of(request).await.status
     };
-    assert_eq!(post(format!("40{}", json!({"token": token(&ann), "chat_room_id": room}))).await, 200);
+    assert_eq!(
+        post(format!("40{}", json!({"token": token(&ann), "chat_room_id": room}))).await,
+        200
+    );
     let mut told = String::new();
     while !told.contains("online_users") {
         let polled = fresh().get(&path).await;
@@ -159,12 +167,16 @@ async fn before_it_is_known_who_they_are_clients_may_say_little() {
 
 #[tokio::test]
 async fn a_user_has_so_many_sockets_and_no_more() {
-    let node = TestNode::with(|config| config.limits.sockets_per_user = "2".parse().unwrap()).await;
+    let node =
+        TestNode::with(|config| config.limits.sockets_per_user = natter::config::Limit::new(2))
+            .await;
     let ann = node.sign_up("ann").await;
     let (_one, _) = sign_on(&node, &ann).await;
     let (two, _) = sign_on(&node, &ann).await;
     let mut third = Socket::connect(node.addr(), json!({"token": token(&ann)})).await;
-    assert!(matches!(third.next().await, Told::Refused(message) if message.starts_with("rate_limited: ")));
+    assert!(
+        matches!(third.next().await, Told::Refused(message) if message.starts_with("rate_limited: "))
+    );
     two.close().await;
     wait("a free place", || node.app().rooms.connections() == 1).await;
     sign_on(&node, &ann).await;
