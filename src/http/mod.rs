@@ -8,6 +8,7 @@
 mod admin_rooms;
 mod admin_users;
 mod assets;
+mod attachments;
 pub(crate) mod client;
 mod cors;
 mod detach;
@@ -16,6 +17,7 @@ mod extract;
 mod join_requests;
 pub(crate) mod listener;
 mod malformed;
+mod media;
 mod members;
 mod messages;
 mod openapi;
@@ -26,6 +28,7 @@ mod rooms;
 mod security;
 mod session;
 pub(crate) mod trace;
+mod upload;
 mod users;
 
 use axum::Router;
@@ -71,4 +74,6 @@ fn calls() -> OpenApiRouter<App> {
         .merge(presence::routes())
         .merge(admin_rooms::routes())
         .merge(admin_users::routes())
+        .merge(attachments::routes())
+        .merge(media::routes())
 }

@@ -1,6 +1,6 @@
 //! Writing an attachment: streamed, hashed and examined on the way.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use object_store::{MultipartUpload, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 
@@ -138,7 +138,7 @@ impl Writer {
             content_type,
             image: None,
         };
-        if let Err(error) = self.examine(&mut stored).await {
+        if let Err(error) = examine(&self.media, self.id, &mut stored).await {
             // What led here is told; that the rest goes later, by the sweep, is nothing to tell.
             let _ = self.media.remove(self.id).await;
             return Err(error);
@@ -162,35 +162,6 @@ impl Writer {
             self.discard(upload);
             return Err(error.into());
         }
-        Ok(())
-    }
-
-    /// Decodes a picture. One that cannot be decoded is just a file, and no type that is shown inline.
-    async fn examine(&mut self, stored: &mut Stored) -> Result<()> {
-        let Some(format) = kind::picture(stored.content_type) else {
-            return Ok(());
-        };
-        stored.content_type = kind::UNKNOWN;
-        if stored.size > picture::MAX_FILE_BYTES {
-            return Ok(());
-        }
-        let original = key(self.id, Variant::Original);
-        let open = self.media.objects.get(&original);
-        let Some(picture) = self.media.pictures.decode(format, open).await? else {
-            return Ok(());
-        };
-        stored.content_type = format.to_mime_type();
-        let has_thumbnail = picture.thumbnail.is_some();
-        if let Some(thumbnail) = picture.thumbnail {
-            self.put_thumbnail(thumbnail).await?;
-        }
-        let (width, height) = (picture.width, picture.height);
-        stored.image = Some(ImageSize { width, height, has_thumbnail });
-        Ok(())
-    }
-
-    async fn put_thumbnail(&mut self, picture: Bytes) -> Result<()> {
-        self.media.objects.put(&key(self.id, Variant::Thumbnail), picture.into()).await?;
         Ok(())
     }
 
@@ -218,4 +189,27 @@ impl Drop for Writer {
             self.discard(upload);
         }
     }
+}
+
+/// Decodes a picture. One that cannot be decoded is just a file, and of no type that is shown inline.
+async fn examine(media: &Media, id: AttachmentId, stored: &mut Stored) -> Result<()> {
+    let Some(format) = kind::picture(stored.content_type) else {
+        return Ok(());
+    };
+    stored.content_type = kind::UNKNOWN;
+    if stored.size > picture::MAX_FILE_BYTES {
+        return Ok(());
+    }
+    let original = key(id, Variant::Original);
+    let Some(picture) = media.pictures.decode(format, media.objects.get(&original)).await? else {
+        return Ok(());
+    };
+    stored.content_type = format.to_mime_type();
+    let has_thumbnail = picture.thumbnail.is_some();
+    if let Some(thumbnail) = picture.thumbnail {
+        media.objects.put(&key(id, Variant::Thumbnail), thumbnail.into()).await?;
+    }
+    let (width, height) = (picture.width, picture.height);
+    stored.image = Some(ImageSize { width, height, has_thumbnail });
+    Ok(())
 }
