@@ -88,6 +88,8 @@ async fn receive(form: &mut Form, mut receiving: attachments::Receiving) -> Resu
     while let Some(bytes) = file.next().await? {
         receiving.write(&bytes).await?;
     }
+    // The form goes on only when it has its part back.
+    drop(file);
     // Only what came whole counts: the end of the form is the proof.
     form.end().await?;
     receiving.finish(&name).await
