@@ -99,7 +99,8 @@ def test_an_unknown_user_and_a_wrong_password_get_the_same_answer(node):
 
 @pytest.mark.parametrize("form", [{}, {"username": "x"}, {"password": "x"}, {"user": "x", "pass": "y"}])
 def test_a_token_form_without_its_fields_is_422(node, form):
-    check_refusal(httpx.post(f"{node.url}/token", data=form), 422, "invalid")
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    check_refusal(httpx.post(f"{node.url}/token", data=form, headers=headers), 422, "invalid")
 
 
 def test_refresh_renews_the_expiry_and_wants_a_token(node):
