@@ -55,6 +55,7 @@ pub async fn post(
 /// # Errors
 ///
 /// - [`Error::RateLimited`] if the author sends too much.
+/// - [`Error::TooLarge`] if the text is longer than a message may be.
 /// - [`Error::Invalid`], [`Error::MalformedParameter`] if its parts break rules.
 /// - [`Error::NotFound`] if the attachment is none of the author's in this room, `conflict` if another
 ///   message has it.
@@ -69,6 +70,10 @@ pub async fn prepare(
     app.limits.message(author.id)?;
     let named = new.attachment_id.as_deref();
     let named = named.map(|id| parse_id("attachment_id", id)).transpose()?;
+    if new.content.len() > MessageText::MAX_BYTES {
+        let most = MessageText::MAX_BYTES;
+        return Err(Error::TooLarge(format!("The text must be at most {most} bytes of UTF-8.")));
+    }
     let text = MessageText::parse(new.content)?;
     let client_id = new.client_id.map(ClientId::parse).transpose()?;
     let attachment = inline.as_ref().map(|upload| upload.attachment.id).or(named);

@@ -1,11 +1,12 @@
 //! What clients may say: the payloads of their events, as they come in.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer};
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::extract::Data;
 use socketioxide::handler::{FromMessageParts, Value};
@@ -65,7 +66,30 @@ struct ChatPayload {
     client_id: Option<String>,
     attachment_id: Option<String>,
     file_name: Option<String>,
+    #[serde(default, deserialize_with = "file")]
     file: Option<Bytes>,
+}
+
+/// Reads bytes or `null`. An `Option<Bytes>` would be handed past the parser that puts binary attachments in
+/// their places, and would find the placeholder instead.
+fn file<'de, D: Deserializer<'de>>(payload: D) -> Result<Option<Bytes>, D::Error> {
+    struct Attached;
+    impl Visitor<'_> for Attached {
+        type Value = Option<Bytes>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("binary data")
+        }
+
+        fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Self::Value, E> {
+            Ok(Some(bytes.into()))
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+    payload.deserialize_any(Attached)
 }
 
 #[derive(Deserialize)]
