@@ -179,14 +179,22 @@ fn find_by_name(
     page: Page<UserId>,
 ) -> rusqlite::Result<Vec<User>> {
     // The names from the prefix up to the prefix and the last code point, which no name holds: a range of the
-    // index, where LIKE would give `%` and `_` a meaning.
+    // index, where LIKE would give `%` and `_` a meaning. The `+` keeps SQLite from walking over all accounts
+    // in the order of their ids instead, which is right only if every name matches.
     let end = format!("{prefix}\u{10ffff}");
-    let sql = concat!(
+    let some = concat!(
+        "SELECT ",
+        user_columns!(),
+        " FROM users u WHERE u.username_folded >= ?1 AND u.username_folded < ?2
+           AND +u.id > ?3 AND u.is_disabled = 0 ORDER BY u.id LIMIT ?4 OFFSET ?5"
+    );
+    let all = concat!(
         "SELECT ",
         user_columns!(),
         " FROM users u WHERE u.username_folded >= ?1 AND u.username_folded < ?2
            AND u.id > ?3 AND u.is_disabled = 0 ORDER BY u.id LIMIT ?4 OFFSET ?5"
     );
+    let sql = if prefix.is_empty() { all } else { some };
     conn.prepare_cached(sql)?
         .query_map((prefix, end, after(&page), page.limit, page.skip), |row| user_at(row, 0))?
         .collect()

@@ -4,7 +4,7 @@
 //! messages are gone, which every read respects, blanks the first piece itself, and leaves the others to the
 //! writing thread, between its transactions and also after a restart.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::body::{GONE, MESSAGE};
 use crate::domain::{Body, Event, RoomId, Seq};
@@ -66,7 +66,8 @@ pub(super) fn wipe_more(conn: &Connection) -> Result<bool> {
     let room: Option<RoomId> =
         conn.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
     let Some(room) = room else { return Ok(false) };
-    let transaction = conn.unchecked_transaction()?;
+    // At once, for a command beside this node may be writing too.
+    let transaction = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
     wipe_piece(&transaction, room)?;
     transaction.commit()?;
     Ok(true)
