@@ -2,6 +2,7 @@
 pub mod api;
 pub mod app;
 pub mod cli;
+mod client;
 pub mod config;
 pub mod domain;
 mod http;

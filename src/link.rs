@@ -35,7 +35,6 @@ struct Shared {
     ended: AtomicBool,
     stage: AtomicU8,
     read: AtomicU64,
-    written: AtomicU64,
     flushes: AtomicU64,
     /// `read` beyond this ends the connection.
     read_bound: AtomicU64,
@@ -68,7 +67,6 @@ impl Link {
             ended: AtomicBool::new(false),
             stage: AtomicU8::new(Stage::Head as u8),
             read: AtomicU64::new(0),
-            written: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
             read_bound: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
@@ -99,14 +97,8 @@ impl Link {
     }
 
     /// Bytes received so far, of HTTP and of what it was upgraded to.
-    pub(crate) fn bytes_read(&self) -> u64 {
+    fn bytes_read(&self) -> u64 {
         self.0.read.load(Ordering::Relaxed)
-    }
-
-    /// Bytes that the kernel has taken so far. It rises while a slow client still reads.
-    #[cfg(test)]
-    pub(crate) fn bytes_written(&self) -> u64 {
-        self.0.written.load(Ordering::Relaxed)
     }
 
     /// How often everything written until then was out, that is, with the kernel.
@@ -178,10 +170,6 @@ impl Link {
     fn count_read(&self, bytes: u64) -> bool {
         let read = self.0.read.fetch_add(bytes, Ordering::Relaxed) + bytes;
         read <= self.0.read_bound.load(Ordering::Relaxed)
-    }
-
-    fn count_written(&self, bytes: usize) {
-        self.0.written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     fn count_flush(&self) {

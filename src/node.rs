@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -15,6 +16,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 pub use self::assemble::assemble;
 use crate::app::App;
@@ -29,6 +31,10 @@ use crate::service;
 use crate::service::accounts;
 use crate::socket;
 use crate::store::{Access, StoreError};
+
+/// How long a client may pause in the middle of a body. However slowly it sends otherwise, an upload
+/// goes on.
+const BODY_PAUSE: Duration = Duration::from_secs(20);
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +165,9 @@ fn public_router(app: &App) -> Router {
     let router = http::router(app.clone())
         .merge(socket::router(app.clone()))
         .merge(probes::router(app.lifecycle.clone(), check));
-    http::guard(app, router).layer(from_fn_with_state(tracing, trace))
+    http::guard(app, router)
+        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
+        .layer(from_fn_with_state(tracing, trace))
 }
 
 /// What the operator's own port serves. Nothing of it is on the public one.

@@ -15,8 +15,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::client::is_trusted;
 use crate::app::App;
+use crate::client::is_trusted;
 use crate::config::{Config, Origin};
 use crate::service::Error;
 

@@ -14,10 +14,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::client::{ClientAddress, client_address};
 use super::error::Refusal;
 use super::malformed::{self, Broken};
 use crate::app::App;
+use crate::client::{ClientAddress, client_address};
 use crate::service::Error;
 
 /// The longest body that is no upload: 1 MiB.

@@ -9,7 +9,6 @@ mod admin_rooms;
 mod admin_users;
 mod assets;
 mod attachments;
-pub(crate) mod client;
 mod cors;
 mod detach;
 mod error;

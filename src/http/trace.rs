@@ -16,8 +16,8 @@ use ipnet::IpNet;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::client::{ClientAddress, client_address, is_trusted};
 use crate::api::{ErrorBody, ErrorCode};
+use crate::client::{ClientAddress, client_address, is_trusted};
 use crate::domain::RoomId;
 use crate::metrics::Metrics;
 use crate::service::Error;

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::client::ClientAddress;
 use super::{Form, Json, PageParams, Paged, Paging, Query, Session};
 use crate::api::{
     ErrorBody, OnlineStatus, PasswordChange, SignIn, SignUp, StatusView, TokenView, UserName,
     UserView,
 };
 use crate::app::App;
+use crate::client::ClientAddress;
 use crate::domain::{Timestamp, UserId};
 use crate::service::{Result, accounts, sessions};
 

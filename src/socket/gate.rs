@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::Sockets;
 use super::transport::Transport;
-use crate::http::client::ClientAddress;
+use crate::client::ClientAddress;
 use crate::link::Link;
 use crate::service::Error;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Every top module in its layer, the lowest first. A module uses what is below it, and itself.
 const LAYERS: &[&[&str]] = &[
-    &["domain", "keys", "lifecycle", "link"],
+    &["client", "domain", "keys", "lifecycle", "link"],
     &["api", "config", "metrics"],
     &["store", "bus", "media", "log", "limits", "passwords"],
     &["room"],

@@ -6,6 +6,7 @@ mod architecture;
 mod attachments;
 mod commands;
 mod config;
+mod draining;
 mod files;
 mod live;
 mod media;
