@@ -6,70 +6,54 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use image::{DynamicImage, ImageFormat, RgbImage};
-use natter::config::{ByteSize, Config};
-use natter::node::{Node, bind};
+use natter::config::ByteSize;
 use reqwest::header::{HeaderMap, IF_RANGE, RANGE};
 use reqwest::multipart::{Form, Part};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A node that takes files of at most 1 MiB.
-struct Server {
-    node: Node,
-    folder: tempfile::TempDir,
+use crate::support::{Answer, Person, TestNode};
+
+/// Where the content of a raw form's file begins.
+const PART_HEAD: &str =
+    "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\n";
+
+/// A node that takes files of at most 1 MiB, and a room of one member.
+struct Hall {
+    node: TestNode,
+    alice: Member,
 }
 
-/// Somebody who is signed in.
-struct Person {
-    client: Client,
+/// Somebody who puts files into a room.
+struct Member {
+    person: Person,
     address: SocketAddr,
-    token: String,
+    room: String,
 }
 
-impl Server {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            data_dir: folder.path().to_owned(),
-            upload_limit: ByteSize::mib(1),
-            inline_file_limit: ByteSize::mib(1),
-            ..Config::default()
-        };
-        config.metrics.listen = None;
-        config.auth.bcrypt_cost = 4;
-        let socket = bind(&config).unwrap();
-        Self { node: Node::start(config, socket).await.unwrap(), folder }
-    }
-
-    async fn sign_up(&self, name: &str) -> Person {
-        let client = Client::new();
-        let address = self.node.addr();
-        let new = json!({"email": format!("{name}@example.org"), "username": name, "password": "pass word 1"});
-        let signed =
-            client.post(format!("http://{address}/signup")).json(&new).send().await.unwrap();
-        assert_eq!(signed.status(), 201);
-        let login = [("username", name), ("password", "pass word 1")];
-        let token =
-            client.post(format!("http://{address}/token")).form(&login).send().await.unwrap();
-        let token: Value = token.json().await.unwrap();
-        let token = token["access_token"].as_str().unwrap().to_owned();
-        Person { client, address, token }
-    }
-
-    /// A room of one member, and the member.
-    async fn with_room(&self) -> (Person, String) {
-        let alice = self.sign_up("alice").await;
-        let room = alice.post("/chat-rooms", &json!({"name": "lobby"})).await;
+impl Hall {
+    async fn open() -> Self {
+        let node = TestNode::with(|config| {
+            config.upload_limit = ByteSize::mib(1);
+            config.inline_file_limit = ByteSize::mib(1);
+        });
+        let node = node.await;
+        let person = node.sign_up("alice").await;
+        let room = person.post("/chat-rooms", json!({"name": "lobby"})).await.body;
         let room = room["chat_room"]["id"].as_str().unwrap().to_owned();
-        (alice, room)
+        let alice = Member { person, address: node.addr(), room };
+        Self { node, alice }
+    }
+
+    fn folder(&self) -> &Path {
+        &self.node.app().config.data_dir
     }
 
     /// How many files there are in the media folder, half-written ones included.
     fn files(&self) -> usize {
-        files_in(&self.folder.path().join("media"))
+        files_in(&self.folder().join("media"))
     }
 
     async fn comes_to_hold(&self, files: usize) {
@@ -87,36 +71,25 @@ fn files_in(folder: &Path) -> usize {
     entries.map(|path| if path.is_dir() { files_in(&path) } else { 1 }).sum()
 }
 
-impl Person {
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
+fn one_file(name: &str, bytes: &[u8]) -> Form {
+    Form::new().part("file", Part::bytes(bytes.to_vec()).file_name(name.to_owned()))
+}
 
-    async fn post(&self, path: &str, body: &Value) -> Value {
-        let request = self.client.post(self.url(path)).bearer_auth(&self.token).json(body);
-        let answer = request.send().await.unwrap();
-        let (status, text) = (answer.status(), answer.text().await.unwrap());
-        assert!(status.is_success(), "{path}: {status} {text}");
-        serde_json::from_str(&text).unwrap()
-    }
+async fn send_form(person: &Person, room: &str, form: Form) -> Answer {
+    let path = format!("/chat-rooms/{room}/attachments");
+    Answer::of(person.request(Method::POST, &path).multipart(form)).await
+}
 
-    async fn send_form(&self, room: &str, form: Form) -> Response {
-        let url = self.url(&format!("/chat-rooms/{room}/attachments"));
-        self.client.post(url).bearer_auth(&self.token).multipart(form).send().await.unwrap()
-    }
-
-    async fn upload(&self, room: &str, name: &str, bytes: &[u8]) -> Value {
-        let part = Part::bytes(bytes.to_vec()).file_name(name.to_owned());
-        let answer = self.send_form(room, Form::new().part("file", part)).await;
-        assert_eq!(answer.status(), 201);
-        answer.json().await.unwrap()
+impl Member {
+    async fn upload(&self, name: &str, bytes: &[u8]) -> Value {
+        send_form(&self.person, &self.room, one_file(name, bytes)).await.is(201)
     }
 
     /// Uploads and sends a file, and answers with the message.
-    async fn share(&self, room: &str, name: &str, bytes: &[u8]) -> Value {
-        let upload = self.upload(room, name, bytes).await;
+    async fn share(&self, name: &str, bytes: &[u8]) -> Value {
+        let upload = self.upload(name, bytes).await;
         let message = json!({"content": "", "attachment_id": upload["id"]});
-        self.post(&format!("/chat-rooms/{room}/messages"), &message).await
+        self.person.post(&format!("/chat-rooms/{}/messages", self.room), message).await.is(201)
     }
 
     /// Without a token: a signed path is enough.
@@ -125,25 +98,46 @@ impl Person {
     }
 
     async fn load_with(&self, path: &Value, headers: HeaderMap) -> Response {
-        let url = self.url(path.as_str().unwrap());
-        self.client.get(url).headers(headers).send().await.unwrap()
+        let nobody = Person::anonymous(format!("http://{}", self.address));
+        let request = nobody.request(Method::GET, path.as_str().unwrap());
+        request.headers(headers).send().await.unwrap()
     }
 
-    /// The beginning of a raw request that uploads to `room`.
-    async fn begin_upload(&self, room: &str, framing: &str) -> TcpStream {
+    /// The beginning of a raw request that uploads.
+    async fn begin_upload(&self, framing: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let (room, token) = (&self.room, self.person.token.as_ref().unwrap());
         let head = format!(
-            "POST /chat-rooms/{room}/attachments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: multipart/form-data; boundary=B\r\n{framing}\r\n\r\n",
-            self.token
+            "POST /chat-rooms/{room}/attachments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: multipart/form-data; boundary=B\r\n{framing}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         stream
     }
 }
 
-/// What comes back on a raw connection, up to the end of the head.
-async fn status_of(stream: &mut TcpStream) -> u16 {
+/// Sends `start` and then without end, in chunks, until there is an answer, and gives its status.
+async fn flood(mut stream: TcpStream, start: &str) -> u16 {
+    let (mut reading, mut writing) = stream.split();
+    let send = async {
+        writing.write_all(format!("{:x}\r\n{start}\r\n", start.len()).as_bytes()).await?;
+        loop {
+            writing.write_all(b"1000\r\n").await?;
+            writing.write_all(&[b'x'; 0x1000]).await?;
+            writing.write_all(b"\r\n").await?;
+        }
+    };
+    tokio::select! {
+        ended = send => {
+            let _: Result<(), std::io::Error> = ended;
+            panic!("cut off before it was told")
+        }
+        status = status_of(&mut reading) => status,
+    }
+}
+
+/// The status that comes back on a raw connection.
+async fn status_of(stream: &mut (impl AsyncRead + Unpin)) -> u16 {
     let mut head = vec![0; 12];
     let read = stream.read_exact(&mut head);
     tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
@@ -158,10 +152,10 @@ fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_picture_is_shown_in_place_and_has_a_smaller_one() {
-    let server = Server::start().await;
-    let (alice, room) = server.with_room().await;
+    let hall = Hall::open().await;
+    let alice = &hall.alice;
     let bytes = picture(1000, 500, ImageFormat::Png);
-    let message = alice.share(&room, "sea & sun.png", &bytes).await;
+    let message = alice.share("sea & sun.png", &bytes).await;
     assert_eq!(
         (&message["file_name"], &message["message_type"]),
         (&json!("sea & sun.png"), &json!("image"))
@@ -195,8 +189,8 @@ async fn a_picture_is_shown_in_place_and_has_a_smaller_one() {
 
 #[tokio::test]
 async fn what_could_run_is_only_ever_saved() {
-    let server = Server::start().await;
-    let (alice, room) = server.with_room().await;
+    let hall = Hall::open().await;
+    let alice = &hall.alice;
     let gif = picture(2, 2, ImageFormat::Gif);
     let archive = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let cases: [(&str, Vec<u8>); 10] = [
@@ -212,7 +206,7 @@ async fn what_could_run_is_only_ever_saved() {
         ("a.txt", b"hello".to_vec()),
     ];
     for (name, bytes) in cases {
-        let message = alice.share(&room, name, &bytes).await;
+        let message = alice.share(name, &bytes).await;
         let answer = alice.load(&message["file_path"]).await;
         let headers = answer.headers();
         let disposition = headers["content-disposition"].to_str().unwrap();
@@ -226,9 +220,9 @@ async fn what_could_run_is_only_ever_saved() {
 
 #[tokio::test]
 async fn parts_of_a_file_are_answered() {
-    let server = Server::start().await;
-    let (alice, room) = server.with_room().await;
-    let path = alice.share(&room, "digits", b"0123456789").await["file_path"].clone();
+    let hall = Hall::open().await;
+    let alice = &hall.alice;
+    let path = alice.share("digits", b"0123456789").await["file_path"].clone();
     let tag = alice.load(&path).await.headers()["etag"].clone();
     for (range, status, bytes, told) in [
         ("bytes=2-4", 206, "234", Some("bytes 2-4/10")),
@@ -252,7 +246,8 @@ async fn parts_of_a_file_are_answered() {
             HeaderMap::from_iter([(RANGE, "bytes=0-0".parse().unwrap()), (IF_RANGE, version)]);
         assert_eq!(alice.load_with(&path, headers).await.status(), status);
     }
-    let head = alice.client.head(alice.url(path.as_str().unwrap())).send().await.unwrap();
+    let head = hall.node.anonymous().request(Method::HEAD, path.as_str().unwrap());
+    let head = head.send().await.unwrap();
     assert_eq!(
         (head.status(), &head.headers()["content-length"]),
         (StatusCode::OK, &"10".parse().unwrap())
@@ -262,8 +257,8 @@ async fn parts_of_a_file_are_answered() {
 
 #[tokio::test]
 async fn a_form_has_exactly_one_part() {
-    let server = Server::start().await;
-    let (alice, room) = server.with_room().await;
+    let hall = Hall::open().await;
+    let alice = &hall.alice;
     let file = || Part::bytes(b"x".to_vec()).file_name("x");
     for (form, case) in [
         (Form::new(), "nothing"),
@@ -272,61 +267,63 @@ async fn a_form_has_exactly_one_part() {
         (Form::new().part("file", file()).text("name", "x"), "a field behind"),
         (Form::new().part("file", file()).part("file", file()), "two files"),
     ] {
-        let answer = alice.send_form(&room, form).await;
-        assert_eq!(answer.status(), 422, "{case}");
-        let told: Value = answer.json().await.unwrap();
-        assert_eq!(told["code"], "invalid", "{case}");
+        let answer = send_form(&alice.person, &alice.room, form).await;
+        assert_eq!(answer.status, 422, "{case}");
+        answer.refused(422, "invalid");
     }
-    let url = alice.url(&format!("/chat-rooms/{room}/attachments"));
-    for (content_type, status) in [("application/json", 415), ("multipart/form-data", 422)] {
-        let request = alice.client.post(&url).bearer_auth(&alice.token);
-        let answer = request.header("content-type", content_type).body("{}").send().await.unwrap();
-        assert_eq!(answer.status(), status, "{content_type}");
+    let path = format!("/chat-rooms/{}/attachments", alice.room);
+    for (content_type, status, code) in [
+        ("application/json", 415, "unsupported_media_type"),
+        ("multipart/form-data", 422, "invalid"),
+    ] {
+        let request = alice.person.request(Method::POST, &path);
+        let request = request.header("content-type", content_type).body("{}");
+        Answer::of(request).await.refused(status, code);
     }
-    server.comes_to_hold(0).await;
+    hall.comes_to_hold(0).await;
 }
 
 #[tokio::test]
 async fn only_members_upload_and_only_whole_tokens_load() {
-    let server = Server::start().await;
-    let (alice, room) = server.with_room().await;
-    let eve = server.sign_up("eve").await;
-    let form = || Form::new().part("file", Part::bytes(b"x".to_vec()).file_name("x"));
-    assert_eq!(eve.send_form(&room, form()).await.status(), 403);
-    assert_eq!(eve.send_form("000000000000000000000000", form()).await.status(), 404);
-    assert_eq!(eve.send_form("not-an-id", form()).await.status(), 400);
-    let nobody = Person { client: Client::new(), address: eve.address, token: String::new() };
-    assert_eq!(nobody.send_form(&room, form()).await.status(), 401);
+    let hall = Hall::open().await;
+    let alice = &hall.alice;
+    let eve = hall.node.sign_up("eve").await;
+    let form = || one_file("x", b"x");
+    let nowhere = "000000000000000000000000";
+    send_form(&eve, &alice.room, form()).await.refused(403, "forbidden");
+    send_form(&eve, nowhere, form()).await.refused(404, "not_found");
+    send_form(&eve, "not-an-id", form()).await.refused(400, "invalid");
+    let nobody = hall.node.anonymous();
+    send_form(&nobody, &alice.room, form()).await.refused(401, "unauthorized");
 
-    let message = alice.share(&room, "x", b"x").await;
+    let message = alice.share("x", b"x").await;
     let path = message["file_path"].as_str().unwrap();
     let swapped = path.replace(&path[20..21], if &path[20..21] == "A" { "B" } else { "A" });
     for wrong in [swapped.as_str(), "/media/x", "/media/..%2f..%2fnatter.db", "/media/%00"] {
-        let answer = nobody.load(&json!(wrong)).await;
-        assert_eq!(answer.status(), 404, "{wrong}");
-        assert_eq!(answer.json::<Value>().await.unwrap()["code"], "not_found");
+        nobody.get(wrong).await.refused(404, "not_found");
     }
-    assert_eq!(nobody.load(&message["file_path"]).await.status(), 200);
+    assert_eq!(nobody.get(path).await.is(200), "x");
 }
 
 #[tokio::test]
 async fn who_leaves_loads_nothing_any_more() {
-    let server = Server::start().await;
-    let (alice, room) = server.with_room().await;
-    let bob = server.sign_up("bob").await;
-    let request = bob.post("/join-request", &json!({"chat_room_id": room})).await;
+    let hall = Hall::open().await;
+    let alice = &hall.alice;
+    let bob = hall.node.sign_up("bob").await;
+    let room = alice.room.clone();
+    let request = bob.post("/join-request", json!({"chat_room_id": room})).await.body;
     let answer = json!({"join_request_id": request["id"], "approval_status": true});
-    alice.post("/handle-join-request", &answer).await;
-    let message = bob.share(&room, "x", b"x").await;
-    let leave = bob.client.delete(bob.url(&format!("/chat-rooms/{room}/members/me")));
-    assert_eq!(leave.bearer_auth(&bob.token).send().await.unwrap().status(), 204);
+    alice.person.post("/handle-join-request", answer).await.is(200);
+    let bob = Member { person: bob, address: alice.address, room };
+    let message = bob.share("x", b"x").await;
+    bob.person.delete(&format!("/chat-rooms/{}/members/me", bob.room)).await.is(204);
     assert_eq!(bob.load(&message["file_path"]).await.status(), 404);
 }
 
 #[tokio::test]
 async fn names_are_for_show_and_lead_nowhere() {
-    let server = Server::start().await;
-    let (alice, room) = server.with_room().await;
+    let hall = Hall::open().await;
+    let alice = &hall.alice;
     let long = format!("{}.png", "a".repeat(300));
     for (given, shown) in [
         ("../../x", "x"),
@@ -339,99 +336,67 @@ async fn names_are_for_show_and_lead_nowhere() {
         ("Grüße.txt", "Grüße.txt"),
         (long.as_str(), &format!("{}.png", "a".repeat(251))),
     ] {
-        let upload = alice.upload(&room, given, b"x").await;
+        let upload = alice.upload(given, b"x").await;
         assert_eq!(upload["file_name"], shown, "{given:?}");
         assert_eq!((&upload["size"], &upload["content_type"]), (&json!(1), &json!("text/plain")));
     }
-    let entries = std::fs::read_dir(server.folder.path()).unwrap();
+    let entries = std::fs::read_dir(hall.folder()).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
     names.retain(|name| !name.to_str().unwrap().starts_with("natter.db"));
     names.sort();
     assert_eq!(names, ["media", "secret.key"]);
-    assert_eq!(server.files(), 9);
+    assert_eq!(hall.files(), 9);
 }
 
 #[tokio::test]
 async fn a_file_over_the_limit_is_refused_and_leaves_nothing() {
-    let server = Server::start().await;
-    let (alice, room) = server.with_room().await;
+    let hall = Hall::open().await;
+    let alice = &hall.alice;
     let limit = 1 << 20;
-    let part = |size: usize| Form::new().part("file", Part::bytes(vec![7; size]).file_name("x"));
-    assert_eq!(alice.send_form(&room, part(limit)).await.status(), 201);
+    let send = |size| send_form(&alice.person, &alice.room, one_file("x", &vec![7; size]));
+    send(limit).await.is(201);
     for size in [limit + 1, 4 * limit] {
-        let answer = alice.send_form(&room, part(size)).await;
-        assert_eq!(answer.status(), 413, "{size}");
-        assert_eq!(answer.json::<Value>().await.unwrap()["code"], "too_large");
+        send(size).await.refused(413, "too_large");
     }
 
     // Told at once, before anything is sent.
-    let mut announced = alice.begin_upload(&room, "Content-Length: 99999999999").await;
+    let mut announced = alice.begin_upload("Content-Length: 99999999999").await;
     assert_eq!(status_of(&mut announced).await, 413);
 
     // Told when it is crossed, though nothing says how much there is.
-    let mut endless = alice.begin_upload(&room, "Transfer-Encoding: chunked").await;
-    let (mut reading, mut writing) = endless.split();
-    let head = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\n";
-    let send = async {
-        writing.write_all(format!("{:x}\r\n{head}\r\n", head.len()).as_bytes()).await?;
-        loop {
-            writing.write_all(b"1000\r\n").await?;
-            writing.write_all(&[7; 0x1000]).await?;
-            writing.write_all(b"\r\n").await?;
-        }
-    };
-    let mut status = [0; 12];
-    tokio::select! {
-        ended = send => { let _: Result<(), std::io::Error> = ended; panic!("cut off before it was told") }
-        read = reading.read_exact(&mut status) => { read.unwrap(); }
-    }
-    assert_eq!(&status[9..], b"413");
-    server.comes_to_hold(1).await;
+    let endless = alice.begin_upload("Transfer-Encoding: chunked").await;
+    assert_eq!(flood(endless, PART_HEAD).await, 413);
+    hall.comes_to_hold(1).await;
 }
 
 #[tokio::test]
 async fn what_is_around_a_file_cannot_be_endless() {
-    let server = Server::start().await;
-    let (alice, room) = server.with_room().await;
+    let hall = Hall::open().await;
+    let alice = &hall.alice;
     for start in ["no boundary, ever", "--B\r\nX-Endless: "] {
-        let mut stream = alice.begin_upload(&room, "Transfer-Encoding: chunked").await;
-        let (mut reading, mut writing) = stream.split();
-        let send = async {
-            writing.write_all(format!("{:x}\r\n{start}\r\n", start.len()).as_bytes()).await?;
-            loop {
-                writing.write_all(b"1000\r\n").await?;
-                writing.write_all(&[b'x'; 0x1000]).await?;
-                writing.write_all(b"\r\n").await?;
-            }
-        };
-        let mut status = [0; 12];
-        tokio::select! {
-            ended = send => { let _: Result<(), std::io::Error> = ended; panic!("cut off before it was told") }
-            read = reading.read_exact(&mut status) => { read.unwrap(); }
-        }
-        assert_eq!(&status[9..], b"422", "{start}");
+        let stream = alice.begin_upload("Transfer-Encoding: chunked").await;
+        assert_eq!(flood(stream, start).await, 422, "{start}");
     }
 }
 
 #[tokio::test]
 async fn uploads_that_stall_hold_nobody_up_and_leave_nothing() {
-    let server = Server::start().await;
-    let (alice, room) = server.with_room().await;
+    let hall = Hall::open().await;
+    let alice = &hall.alice;
     let mut stalled = Vec::new();
     for _ in 0..20 {
-        let mut stream = alice.begin_upload(&room, "Content-Length: 900000").await;
-        let head = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\n";
-        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut stream = alice.begin_upload("Content-Length: 900000").await;
+        stream.write_all(PART_HEAD.as_bytes()).await.unwrap();
         // Enough that a part of it is written.
         stream.write_all(&[7; 600_000]).await.unwrap();
         stalled.push(stream);
     }
-    server.comes_to_hold(20).await;
+    hall.comes_to_hold(20).await;
     let photo = picture(700, 700, ImageFormat::Jpeg);
-    let upload = alice.share(&room, "x", &photo);
+    let upload = alice.share("x", &photo);
     let message = tokio::time::timeout(Duration::from_secs(10), upload).await.unwrap();
     assert_eq!(alice.load(&message["file_path"]).await.status(), 200);
     drop(stalled);
     // The picture and its thumbnail.
-    server.comes_to_hold(2).await;
+    hall.comes_to_hold(2).await;
 }
