@@ -44,7 +44,7 @@ describe('from signing up to talking', () => {
     await sees(ada.page, 'Hello *Ada* <b>, see https://example.com/a?b=c');
     expect(await ada.page.locator('.text a').getAttribute('href')).toBe('https://example.com/a?b=c');
     await ada.page.locator('.composer textarea').pressSequentially('Hi');
-    await bo.page.locator('.typing', { hasText: 'ada is typing' }).waitFor();
+    await bo.page.locator('.conversation .typing', { hasText: 'ada is typing' }).waitFor();
     await ada.page.keyboard.press('Shift+Enter');
     await ada.page.keyboard.type('Bo');
     await ada.page.keyboard.press('Enter');
