@@ -201,20 +201,22 @@ impl Sink for SocketSink {
     fn kill(&self, why: Ended) {
         (self.on_end)(why);
         self.transport.kill();
-        // A polling session has no connection to break: its handler runs from here.
+        // A polling session has no connection to break: its handler has to be run. In a task, as in `disconnect`.
         if let (false, Some(socket)) = (self.is_websocket(), self.socket.upgrade()) {
-            let _ = socket.disconnect(); // A full queue leaves it to the heartbeat.
+            tokio::spawn(async move {
+                let _ = socket.disconnect(); // A full queue leaves it to the heartbeat.
+            });
         }
     }
 
     fn disconnect(&self) {
         let Some(socket) = self.socket.upgrade() else { return };
-        if socket.disconnect().is_err() {
-            return self.transport.kill();
-        }
         let transport = Arc::clone(&self.transport);
+        // Disconnecting runs the handler at once, which closes the queue that calls this, and holds its lock.
         tokio::spawn(async move {
-            tokio::time::sleep(FAREWELL).await;
+            if socket.disconnect().is_ok() {
+                tokio::time::sleep(FAREWELL).await;
+            }
             transport.kill();
         });
     }
