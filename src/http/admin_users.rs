@@ -25,7 +25,6 @@ fn view(app: &App, user: &User) -> AccountView {
     get, path = "/admin/users", tag = "administration", params(PageParams),
     responses(
         (status = 200, body = [AccountView]),
-        (status = 403, description = "`forbidden`: not an administrator.", body = ErrorBody),
     )
 )]
 async fn list(
@@ -45,7 +44,6 @@ async fn list(
     responses(
         (status = 201, body = AccountView),
         (status = 400, description = "`email_taken` or `username_taken`.", body = ErrorBody),
-        (status = 403, description = "`forbidden`: not an administrator.", body = ErrorBody),
     )
 )]
 async fn create(
@@ -63,7 +61,6 @@ async fn create(
     params(("id" = String, Path, description = "The user's id.")),
     responses(
         (status = 200, body = AccountView),
-        (status = 403, description = "`forbidden`: not an administrator.", body = ErrorBody),
         (status = 404, description = "`not_found`.", body = ErrorBody),
     )
 )]
@@ -85,7 +82,6 @@ async fn read(
     responses(
         (status = 200, body = AccountView),
         (status = 400, description = "`email_taken`, `username_taken`, or a malformed id.", body = ErrorBody),
-        (status = 403, description = "`forbidden`: not an administrator.", body = ErrorBody),
         (status = 404, description = "`not_found`.", body = ErrorBody),
         (status = 409, description = "`last_admin`: nobody would be left to administer.", body = ErrorBody),
     )
@@ -108,7 +104,6 @@ async fn change(
     params(("id" = String, Path, description = "The user's id.")),
     responses(
         (status = 204),
-        (status = 403, description = "`forbidden`: not an administrator.", body = ErrorBody),
         (status = 404, description = "`not_found`.", body = ErrorBody),
         (status = 409, description = "`last_admin`: nobody would be left to administer.", body = ErrorBody),
     )

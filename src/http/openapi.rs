@@ -8,7 +8,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
 use utoipa::OpenApi;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -64,7 +64,12 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 fn complete_operation(operation: &mut Operation) {
     // `security(())` says that a call is for everybody; without a word it is for those with a token.
     let is_public = operation.security.is_some();
-    let has_parameters = operation.parameters.as_ref().is_some_and(|some| !some.is_empty());
+    let parameters = operation.parameters.as_deref().unwrap_or_default();
+    let has_parameters = !parameters.is_empty();
+    let is_limit =
+        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(one) if one.name == "limit");
+    let is_list = parameters.iter().any(is_limit);
+    let is_administration = operation.tags.iter().flatten().any(|tag| tag == "administration");
     let has_body = operation.request_body.is_some();
     let mut failures = vec![
         ("429", "`rate_limited`: too much in too short a time."),
@@ -76,7 +81,12 @@ fn complete_operation(operation: &mut Operation) {
     }
     if has_parameters {
         failures.push(("400", "`invalid`: a malformed id or parameter."));
+    }
+    if is_list {
         failures.push(("422", "`invalid`: a parameter out of range."));
+    }
+    if is_administration {
+        failures.push(("403", "`forbidden`: not an administrator."));
     }
     if has_body {
         failures.push(("413", "`too_large`: more bytes than are taken."));

@@ -2,7 +2,7 @@
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Everybody's password.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -84,6 +84,20 @@ impl Person {
     pub(crate) async fn token(&self, name: &str, password: &str) -> Answer {
         let form = [("username", name), ("password", password)];
         Answer::of(self.request(Method::POST, "/token").form(&form)).await
+    }
+
+    /// A new group room of theirs: its id.
+    pub(crate) async fn create_room(&self, name: &str) -> String {
+        let made = self.post("/chat-rooms", json!({"name": name})).await.is(200);
+        made["chat_room"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Comes into a group room by asking its owner, who agrees: the id of the membership.
+    pub(crate) async fn enter(&self, room: &str, owner: &Self) -> String {
+        let request = self.post("/join-request", json!({"chat_room_id": room})).await.is(200);
+        let answer = json!({"join_request_id": request["id"], "approval_status": true});
+        let handled = owner.post("/handle-join-request", answer).await.is(200);
+        handled["session"]["id"].as_str().unwrap().to_owned()
     }
 }
 
