@@ -67,85 +67,129 @@ pub struct ResumeTruncated {
 }
 
 /// A lasting event: `chat` and every other that carries a `seq`.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Lasting {
-    /// The room.
-    #[schema(value_type = String)]
-    pub chat_room_id: RoomId,
-    /// Its position.
-    #[schema(value_type = u64)]
-    pub seq: Seq,
+    /// Where it happened.
+    #[serde(flatten)]
+    pub place: Place,
     /// What happened.
     #[serde(flatten)]
     pub payload: Payload,
 }
 
+/// Where a lasting event stands.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Place {
+    /// The room.
+    #[schema(value_type = String)]
+    pub chat_room_id: RoomId,
+    /// Its position in the room's log.
+    #[schema(value_type = u64)]
+    pub seq: Seq,
+}
+
 /// What happened, by the name of the event that tells it.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Payload {
     /// `chat`
-    Chat {
-        /// The message.
-        message: Box<MessageView>,
-    },
+    Chat(Box<Chat>),
     /// `message_edited`
-    Edited {
-        /// Which position.
-        #[schema(value_type = u64)]
-        target_seq: Seq,
-        /// The text from now on.
-        content: String,
-    },
+    Edited(MessageEdited),
     /// `message_deleted`
-    Deleted {
-        /// Which position.
-        #[schema(value_type = u64)]
-        target_seq: Seq,
-    },
+    Deleted(MessageDeleted),
     /// `message_reacted`
-    Reacted {
-        /// Which position.
-        #[schema(value_type = u64)]
-        target_seq: Seq,
-        /// The reaction.
-        emoji: String,
-        /// All who react so.
-        #[schema(value_type = Vec<String>)]
-        users: Vec<UserId>,
-    },
+    Reacted(MessageReacted),
     /// `member_added`
-    MemberAdded {
-        /// Who came.
-        user: UserBrief,
-        /// What they may do.
-        #[schema(value_type = String)]
-        role: Role,
-    },
+    MemberAdded(MemberCame),
     /// `member_removed`
-    MemberRemoved {
-        /// Who went.
-        user: UserName,
-        /// Why.
-        #[schema(value_type = String)]
-        reason: RemovalReason,
-    },
+    MemberRemoved(MemberWent),
     /// `room_updated`
-    RoomUpdated {
-        /// The name from now on.
-        name: String,
-        /// The owner from now on.
-        owner: UserBrief,
-    },
+    RoomUpdated(RoomUpdated),
     /// `messages_cleared`
-    Cleared {
-        /// The last position that is cleared.
-        #[schema(value_type = u64)]
-        through: Seq,
-    },
+    Cleared(MessagesCleared),
     /// `room_deleted`, `message_gone`
-    Nothing {},
+    Nothing(NothingMore),
 }
+
+/// `chat`: somebody said something.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Chat {
+    /// The message.
+    pub message: MessageView,
+}
+
+/// `message_edited`: a message has another text from now on.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct MessageEdited {
+    /// Which position.
+    #[schema(value_type = u64)]
+    pub target_seq: Seq,
+    /// The text from now on.
+    pub content: String,
+}
+
+/// `message_deleted`: a message is gone.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct MessageDeleted {
+    /// Which position.
+    #[schema(value_type = u64)]
+    pub target_seq: Seq,
+}
+
+/// `message_reacted`: who reacts so to a message from now on.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct MessageReacted {
+    /// Which position.
+    #[schema(value_type = u64)]
+    pub target_seq: Seq,
+    /// The reaction.
+    pub emoji: String,
+    /// All who react so.
+    #[schema(value_type = Vec<String>)]
+    pub users: Vec<UserId>,
+}
+
+/// `member_added`: somebody came into the room.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct MemberCame {
+    /// Who.
+    pub user: UserBrief,
+    /// What they may do.
+    #[schema(value_type = String)]
+    pub role: Role,
+}
+
+/// `member_removed`: somebody is no longer in the room.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct MemberWent {
+    /// Who.
+    pub user: UserName,
+    /// Why: `left`, `removed` or `account_deleted`.
+    #[schema(value_type = String)]
+    pub reason: RemovalReason,
+}
+
+/// `room_updated`: the room has this name and this owner from now on.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RoomUpdated {
+    /// Its name.
+    pub name: String,
+    /// Its owner.
+    pub owner: UserBrief,
+}
+
+/// `messages_cleared`: every message up to a position is gone.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct MessagesCleared {
+    /// The last position that is cleared.
+    #[schema(value_type = u64)]
+    pub through: Seq,
+}
+
+/// `room_deleted`, the last event of a room; `message_gone`, where a message stood that was deleted.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct NothingMore {}
 
 impl Payload {
     /// The name and the payload that tell `event`. `message` makes the view of a message; it is asked only
@@ -156,20 +200,20 @@ impl Payload {
     ) -> (&'static str, Self) {
         match &event.body {
             Body::Message(_) => match message(event) {
-                Some(view) => ("chat", Self::Chat { message: Box::new(view) }),
-                None => ("message_gone", Self::Nothing {}),
+                Some(view) => ("chat", Self::Chat(Box::new(Chat { message: view }))),
+                None => ("message_gone", Self::Nothing(NothingMore {})),
             },
-            Body::Gone { .. } => ("message_gone", Self::Nothing {}),
-            Body::Edited { target, text } => {
-                ("message_edited", Self::Edited { target_seq: *target, content: text.clone() })
+            Body::Gone { .. } => ("message_gone", Self::Nothing(NothingMore {})),
+            Body::Edited { target, text } => (
+                "message_edited",
+                Self::Edited(MessageEdited { target_seq: *target, content: text.clone() }),
+            ),
+            Body::Deleted { target } => {
+                ("message_deleted", Self::Deleted(MessageDeleted { target_seq: *target }))
             }
-            Body::Deleted { target } => ("message_deleted", Self::Deleted { target_seq: *target }),
             Body::Reacted { target, emoji, users } => {
-                let payload = Self::Reacted {
-                    target_seq: *target,
-                    emoji: emoji.clone(),
-                    users: users.clone(),
-                };
+                let (emoji, users) = (emoji.clone(), users.clone());
+                let payload = Self::Reacted(MessageReacted { target_seq: *target, emoji, users });
                 ("message_reacted", payload)
             }
             Body::MemberAdded(added) => {
@@ -178,11 +222,11 @@ impl Payload {
                     email: added.email.as_str().to_owned(),
                     username: added.username.as_str().to_owned(),
                 };
-                ("member_added", Self::MemberAdded { user, role: added.role })
+                ("member_added", Self::MemberAdded(MemberCame { user, role: added.role }))
             }
             Body::MemberRemoved { user, username, reason } => {
                 let user = UserName { id: *user, username: username.as_str().to_owned() };
-                ("member_removed", Self::MemberRemoved { user, reason: *reason })
+                ("member_removed", Self::MemberRemoved(MemberWent { user, reason: *reason }))
             }
             Body::RoomUpdated { name, owner, owner_email, owner_username } => {
                 let owner = UserBrief {
@@ -190,10 +234,12 @@ impl Payload {
                     email: owner_email.as_str().to_owned(),
                     username: owner_username.as_str().to_owned(),
                 };
-                ("room_updated", Self::RoomUpdated { name: name.clone(), owner })
+                ("room_updated", Self::RoomUpdated(RoomUpdated { name: name.clone(), owner }))
             }
-            Body::Cleared { through } => ("messages_cleared", Self::Cleared { through: *through }),
-            Body::RoomDeleted => ("room_deleted", Self::Nothing {}),
+            Body::Cleared { through } => {
+                ("messages_cleared", Self::Cleared(MessagesCleared { through: *through }))
+            }
+            Body::RoomDeleted => ("room_deleted", Self::Nothing(NothingMore {})),
         }
     }
 }

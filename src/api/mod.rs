@@ -2,14 +2,17 @@
 //!
 //! docs/PROTOCOL.md describes them; `/openapi.json` is made from them.
 
+pub mod asyncapi;
 mod error;
 mod events;
 mod messages;
+mod requests;
 mod rooms;
 mod users;
 
 pub use error::{ErrorBody, ErrorCode, FieldError};
 pub use events::*;
 pub use messages::*;
+pub use requests::*;
 pub use rooms::*;
 pub use users::*;

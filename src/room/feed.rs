@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::connection::{Connection, Scope, encode};
 use super::outbox::Packet;
-use crate::api::{Lasting, MessageView, Payload, Variant};
+use crate::api::{Lasting, MessageView, Payload, Place, Variant};
 use crate::domain::{Attachment, Body, ConnectionId, Epoch, Event, Seq, UserId};
 
 /// Events that stay in memory behind a room's tail.
@@ -43,7 +43,8 @@ impl Teller {
 
     fn encode(&self, event: &Event, reader: UserId) -> (&'static str, Arc<RawValue>) {
         let (name, payload) = Payload::of(event, |event| self.message(event, reader));
-        (name, encode(&Lasting { chat_room_id: event.room, seq: event.seq, payload }))
+        let place = Place { chat_room_id: event.room, seq: event.seq };
+        (name, encode(&Lasting { place, payload }))
     }
 }
 

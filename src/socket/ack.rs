@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::api::{ErrorCode, Refusal};
+use crate::api::{AnswerError, Refusal, RefusedAnswer};
 use crate::domain::RoomId;
 use crate::room::{Connection, Packet, Question, encode};
 use crate::service::Error;
@@ -25,24 +25,6 @@ struct Done<'a, T> {
     #[serde(flatten)]
     fields: &'a T,
 }
-
-#[derive(Serialize)]
-struct Failed {
-    ok: bool,
-    error: Failure,
-}
-
-#[derive(Serialize)]
-struct Failure {
-    code: ErrorCode,
-    detail: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after: Option<u64>,
-}
-
-/// No fields beside `ok`.
-#[derive(Serialize)]
-pub(super) struct Nothing {}
 
 impl Ack {
     /// The answer to the event `event` of `connection`.
@@ -73,7 +55,7 @@ impl Ack {
             event: self.event.to_string(),
             chat_room_id: room,
         };
-        self.reply(&Failed { ok: false, error: Failure { code, detail, retry_after } });
+        self.reply(&RefusedAnswer { ok: false, error: AnswerError { code, detail, retry_after } });
         self.connection.tell("error", &refusal);
     }
 

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use socketioxide::ParserError;
 use socketioxide::extract::{SocketRef, State, TryData};
 
-use super::events::Handshake;
 use super::session::Session;
 use super::{Sockets, TheSocket};
+use crate::api::Handshake;
 use crate::domain::{RoomId, RoomKind, User};
 use crate::room::Scope;
 use crate::service::{Error, sessions};

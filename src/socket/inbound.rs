@@ -3,41 +3,18 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::ack::{Ack, Nothing};
+use super::ack::Ack;
 use super::events::{InlineFile, Request};
 use super::session::{Incoming, PAGE, Session};
-use crate::api::{MessageView, NewMessage};
-use crate::domain::{Epoch, MessageId, Page, RoomId, Seq};
+use crate::api::{
+    ChatAnswer, MarkReadAnswer, MoreMessagesAnswer, NewMessage, OpenRoomAnswer, PlainAnswer,
+};
+use crate::domain::{MessageId, Page, RoomId, Seq};
 use crate::room::{Command, Committed, LiveRoom, NotServed, Refused, Scope};
 use crate::service::messages::{Held, Part};
 use crate::service::{Error, attachments, memberships, messages};
-
-#[derive(Serialize)]
-struct Stored {
-    message: MessageView,
-}
-
-#[derive(Serialize)]
-struct More<'a> {
-    messages: &'a [MessageView],
-}
-
-#[derive(Serialize)]
-struct Opened {
-    messages: Vec<MessageView>,
-    online_users: Vec<String>,
-    seq: Seq,
-    epoch: Epoch,
-}
-
-#[derive(Serialize)]
-struct Read {
-    seq: Seq,
-    unread: Option<u64>,
-}
 
 /// Carries out what comes until the client is gone and nothing waits any more.
 pub(super) async fn carry_out(session: Arc<Session>, mut incoming: mpsc::Receiver<Incoming>) {
@@ -177,7 +154,7 @@ fn answer_chat(session: Arc<Session>, ack: Ack, room: RoomId, outcome: Result<Co
     let app = session.sockets.app.clone();
     match outcome {
         Ok(Committed { event, .. }) => match messages::view(&app, &event, session.user.id) {
-            Ok(message) => ack.done(&Stored { message }),
+            Ok(message) => ack.done(&ChatAnswer { message }),
             Err(error) => ack.refuse(&error, Some(room)),
         },
         Err(Refused::NotFound) => {
@@ -212,7 +189,7 @@ async fn more_messages(
     let (app, reader) = (&session.sockets.app, session.user.id);
     let page = messages::history(app, reader, room, Part::Before(oldest), limit).await?;
     session.connection.tell("more_messages", &page);
-    ack.done(&More { messages: &page });
+    ack.done(&MoreMessagesAnswer { messages: &page });
     Ok(())
 }
 
@@ -241,7 +218,7 @@ async fn open_room(session: &Session, ack: &Ack, named: Option<RoomId>) -> Resul
     let messages = session.newest_page(id, seq).await?;
     let online_users = session.names_of_others(&room);
     let epoch = session.sockets.app.epoch;
-    ack.done(&Opened { messages, online_users, seq, epoch });
+    ack.done(&OpenRoomAnswer { messages, online_users, seq, epoch });
     Ok(())
 }
 
@@ -249,7 +226,7 @@ fn close_room(session: &Session, ack: &Ack, named: Option<RoomId>) -> Result<(),
     let id = room_of(session, named)?;
     let room = session.connection.serves(id).ok_or(Error::NotFound("Room"))?;
     room.close(&session.connection);
-    ack.done(&Nothing {});
+    ack.done(&PlainAnswer {});
     Ok(())
 }
 
@@ -261,7 +238,7 @@ async fn typing(
 ) -> Result<(), Error> {
     let id = room_of(session, named)?;
     messages::typing(&session.sockets.app, &session.user, id, is_typing).await?;
-    ack.done(&Nothing {});
+    ack.done(&PlainAnswer {});
     Ok(())
 }
 
@@ -273,6 +250,6 @@ async fn mark_read(
 ) -> Result<(), Error> {
     let id = room_of(session, named)?;
     let marker = memberships::mark_read(&session.sockets.app, session.user.id, id, seq).await?;
-    ack.done(&Read { seq: marker.seq, unread: marker.unread });
+    ack.done(&MarkReadAnswer { seq: marker.seq, unread: marker.unread });
     Ok(())
 }

@@ -12,10 +12,12 @@ use tokio::sync::mpsc;
 
 use super::Sockets;
 use super::ack::Ack;
-use super::events::{After, Handshake, Request};
+use super::events::Request;
 use super::inbound;
 use super::transport::{SocketSink, Transport};
-use crate::api::{Joined, MessageView, Position, Ready, ResumeTruncated, UserBrief};
+use crate::api::{
+    After, Handshake, Joined, MessageView, Position, Ready, ResumeTruncated, UserBrief,
+};
 use crate::domain::room::Tail;
 use crate::domain::{RoomId, Seq, User};
 use crate::room::{Connection, Ended, LiveRoom, NotServed, Outbox, Scope, connection_id};
@@ -196,8 +198,10 @@ impl Session {
     ) -> Result<(), NotServed> {
         let app = &self.sockets.app;
         let Some(room) = app.rooms.live_room(id).await? else { return self.is_over() };
-        if let Some(After::Bare(seq) | After::Full { seq, .. }) = after.get(&id.to_string()) {
-            room.reach(*seq).await;
+        match after.get(&id.to_string()) {
+            Some(After::Bare(seq)) => room.reach(Seq(*seq)).await,
+            Some(After::Full { seq, .. }) => room.reach(*seq).await,
+            None => {}
         }
         let tail = room.delivered();
         // Again, and as of the tail: the middleware's look may have been before a removal.
@@ -289,7 +293,7 @@ impl Session {
     fn entry(&self, room: RoomId, tail: Seq, after: &HashMap<String, After>) -> Entry {
         let Some(after) = after.get(&room.to_string()) else { return Entry::Fresh };
         let from = match after {
-            After::Bare(seq) => *seq,
+            After::Bare(seq) => Seq(*seq),
             After::Full { seq, epoch } if *epoch == self.sockets.app.epoch.to_string() => *seq,
             After::Full { .. } => return Entry::Truncated,
         };

@@ -9,6 +9,7 @@ mod attachments;
 mod commands;
 mod config;
 mod draining;
+mod documents;
 mod files;
 mod frame;
 mod live;
