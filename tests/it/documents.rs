@@ -39,5 +39,9 @@ fn is_current(path: &str, current: &str) {
         std::fs::write(&path, current).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == current, "{} is out of date: run UPDATE_DOCS=1 cargo test documents", path.display());
+    assert!(
+        written == current,
+        "{} is out of date: run UPDATE_DOCS=1 cargo test documents",
+        path.display()
+    );
 }
