@@ -1,5 +1,4 @@
 /** People for the tests: accounts and rooms made over the API, and what one does on the screen. */
-import { expect } from 'vitest';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { NatterClient } from '../src/client/index.ts';
 import { person } from './browser.ts';
@@ -10,7 +9,8 @@ export const PASSWORD = 'correct horse battery';
 /** A signed-in client without a browser; `stop` it in the end. */
 export async function account(node: TestNode, username: string): Promise<NatterClient> {
   const client = new NatterClient({ url: node.url });
-  await client.signUp(`${username.replace(/\W/g, '')}@example.com`, username, PASSWORD);
+  const name = username.toLowerCase().replace(/[^a-z0-9]/g, '') || 'fatima';
+  await client.signUp(`${name}@example.com`, username, PASSWORD);
   await client.start();
   return client;
 }
@@ -28,7 +28,16 @@ export async function room(owner: NatterClient, name: string, ...members: Natter
 /** Sends these texts over one socket, in order, and waits until all are stored. */
 export async function say(client: NatterClient, roomId: string, ...texts: string[]): Promise<void> {
   for (const content of texts) client.send(roomId, { content });
-  await expect.poll(() => client.outbox.size, { timeout: 60_000, interval: 20 }).toBe(0);
+  await until(() => client.outbox.size === 0);
+}
+
+/** Waits until a condition holds; `expect.poll` is for tests alone. */
+export async function until(condition: () => boolean, timeout = 60_000): Promise<void> {
+  const end = Date.now() + timeout;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`still not: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 /** A browser in which this person is signed in, at `path`. */

@@ -1,8 +1,7 @@
 /** A small world with people, rooms and something said in them, for the screens. */
-import { expect } from 'vitest';
 import type { NatterClient } from '../src/client/index.ts';
 import type { TestNode } from './node.ts';
-import { account, room, say } from './people.ts';
+import { account, room, say, until } from './people.ts';
 import { png } from './png.ts';
 
 export interface Scene {
@@ -33,7 +32,7 @@ export async function scene(node: TestNode): Promise<Scene> {
   await say(dee, books, 'Chapter nine, then. No spoilers, Ada.');
   await say(cyrus, release, 'Notes are in https://example.com/notes/0.4');
   const direct = await ada.privateRoom(fatima.me?.id ?? '');
-  await expect.poll(() => fatima.rooms.has(direct)).toBe(true);
+  await until(() => fatima.rooms.has(direct));
   await say(fatima, direct, 'هل نلتقي غدًا في المقهى؟');
   await say(ada, direct, 'نعم، في العاشرة ☕');
 
@@ -57,11 +56,11 @@ export async function scene(node: TestNode): Promise<Scene> {
 async function picture(from: NatterClient, roomId: string, caption: string): Promise<void> {
   const file = new File([new Uint8Array(png(960, 640))], 'terrace.png', { type: 'image/png' });
   from.send(roomId, { content: caption, file });
-  await expect.poll(() => from.outbox.size, { timeout: 20_000 }).toBe(0);
+  await until(() => from.outbox.size === 0, 20_000);
 }
 
 async function paper(from: NatterClient, roomId: string): Promise<void> {
   const file = new File(['%PDF-1.4\n' + 'plan '.repeat(24_000)], 'floor-plan-wedding.pdf', { type: 'application/pdf' });
   from.send(roomId, { content: '', file });
-  await expect.poll(() => from.outbox.size, { timeout: 20_000 }).toBe(0);
+  await until(() => from.outbox.size === 0, 20_000);
 }
