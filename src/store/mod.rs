@@ -8,6 +8,7 @@
 //! Contract: `tests/it/store.rs`, run on every adapter.
 
 pub mod embedded;
+mod error;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,11 +25,10 @@ use crate::domain::{
     Page, Role, Room, RoomId, RoomKind, Seq, Timestamp, User, UserId, Username,
 };
 
+pub use self::error::{Conflict, Result, StoreError};
+
 /// Everything a node keeps.
 pub type DynStore = Arc<dyn Store>;
-
-/// What the ports answer.
-pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// As what a process opens the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,40 +52,6 @@ pub async fn connect(url: &StoreUrl, data_dir: &Path, access: Access) -> Result<
     let exclusive = access == Access::Node;
     let options = embedded::Options { exclusive, ..embedded::Options::default() };
     Ok(Arc::new(embedded::Embedded::open(path, options).await?))
-}
-
-/// Why the store did not do what was asked, by what the caller does next.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// What was to be changed does not exist.
-    #[error("not found")]
-    NotFound,
-    /// A rule that the store keeps forbids it; nothing was changed.
-    #[error("conflict: {0:?}")]
-    Conflict(Conflict),
-    /// The store does not answer, or not in time. Whether a change was made is not known.
-    #[error("the store does not answer")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What is stored cannot be read: a fault of natter, or of whoever wrote into its store.
-    #[error("malformed data in the store")]
-    Malformed(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// A rule that the store keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Conflict {
-    /// The address is another account's.
-    EmailTaken,
-    /// The name is another account's.
-    UsernameTaken,
-    /// It is the last account that administers.
-    LastAdmin,
-    /// The user has asked to join this room and has no answer yet.
-    AlreadyRequested,
-    /// The join request has been answered.
-    AlreadyHandled,
-    /// The upload is part of another message, or being collected.
-    Attached,
 }
 
 /// What became of an append.
@@ -161,17 +127,20 @@ pub struct UserChange {
 /// Accounts.
 #[async_trait]
 pub trait UserStore: Send + Sync {
-    /// Makes an account and answers with it. The very first one administers, also when two are made at the same instant.
+    /// Makes an account and answers with it. The very first one administers, also when two are made at the
+    /// same instant.
     ///
     /// # Errors
     ///
-    /// [`Conflict::EmailTaken`], [`Conflict::UsernameTaken`] (in this order), both compared in their folded forms.
+    /// [`Conflict::EmailTaken`], [`Conflict::UsernameTaken`] (in this order), both compared in their folded
+    /// forms.
     async fn create_user(&self, user: NewUser) -> Result<User>;
 
     /// The account; `None` if it does not exist or is deleted. A disabled one is answered.
     async fn user(&self, id: UserId) -> Result<Option<User>>;
 
-    /// The account whose address or name is `login`, folded, and the hash of its password. Addresses are looked at first.
+    /// The account whose address or name is `login`, folded, and the hash of its password. Addresses are
+    /// looked at first.
     async fn user_by_login(&self, login: &str) -> Result<Option<(User, String)>>;
 
     /// The hash of the account's password.
@@ -198,7 +167,8 @@ pub trait UserStore: Send + Sync {
     /// Accounts in the order of their ids.
     async fn users(&self, page: Page<UserId>) -> Result<Vec<User>>;
 
-    /// Enabled accounts whose folded name begins with `prefix` (folded by the caller), in the order of their ids. Every character of `prefix` is literal.
+    /// Enabled accounts whose folded name begins with `prefix` (folded by the caller), in the order of
+    /// their ids. Every character of `prefix` is literal.
     async fn users_by_name(&self, prefix: &str, page: Page<UserId>) -> Result<Vec<User>>;
 
     /// Accounts whose tokens were ended at `since` or later, deleted ones among them, each with the
@@ -254,8 +224,8 @@ pub struct RoomEntry {
 /// Rooms, without their logs.
 #[async_trait]
 pub trait RoomStore: Send + Sync {
-    /// Makes a room with its first events, all or nothing, and answers its id: for a pair that has a private room already, the id of that one.
-    /// Again with the same id it changes nothing.
+    /// Makes a room with its first events, all or nothing, and answers its id: for a pair that has a
+    /// private room already, the id of that one. Again with the same id it changes nothing.
     ///
     /// # Errors
     ///
@@ -290,15 +260,18 @@ pub enum History {
 /// The log of every room, in the order of [`Seq`].
 #[async_trait]
 pub trait LogStore: Send + Sync {
-    /// Appends `events`, which the room's writer has numbered from its tail on, all of one room, in order, and applies them.
+    /// Appends `events`, which the room's writer has numbered from its tail on, all of one room, in order,
+    /// and applies them.
     ///
-    /// The answer says what is durable. A message moves its sender's read marker to itself: who writes has read.
-    /// An event that applies to others does so at once: `Edited` changes the text of its target,
-    /// `Deleted` blanks it (what is left is `Body::Gone` at the same place), `Cleared` blanks every message up to its `through`.
-    /// A message moves its sender's read marker to itself. `MemberAdded` makes a membership that has read up to itself and approves the request that it names, `MemberRemoved`
-    /// ends one, `RoomUpdated` gives the room its name and, in a group, the owner's role to the owner alone. `RoomDeleted` ends all memberships
-    /// and requests of the room, blanks every message and hides the room; nothing can follow it.
-    /// Nobody becomes a member who has no account; one that is deleted counts, for the log says so.
+    /// The answer says what is durable. A message moves its sender's read marker to itself: who writes has
+    /// read. An event that applies to others does so at once: `Edited` changes the text of its target,
+    /// `Deleted` blanks it (what is left is `Body::Gone` at the same place), `Cleared` blanks every message
+    /// up to its `through`. A message moves its sender's read marker to itself. `MemberAdded` makes a
+    /// membership that has read up to itself and approves the request that it names, `MemberRemoved` ends
+    /// one, `RoomUpdated` gives the room its name and, in a group, the owner's role to the owner alone.
+    /// `RoomDeleted` ends all memberships and requests of the room, blanks every message and hides the
+    /// room; nothing can follow it. Nobody becomes a member who has no account; one that is deleted counts,
+    /// for the log says so.
     async fn append(&self, events: &[Event]) -> Appended;
 
     /// The end of the log; `None` for a room that never was. A deleted room keeps its log.
@@ -352,11 +325,13 @@ pub trait MembershipStore: Send + Sync {
     /// Every membership, in the order of their ids.
     async fn memberships(&self, page: Page<MembershipId>) -> Result<Vec<Membership>>;
 
-    /// The members of a room: the owner first, then by folded name. `after` is a user's id; behind one that never was there is nothing.
+    /// The members of a room: the owner first, then by folded name. `after` is a user's id; behind one that
+    /// never was there is nothing.
     async fn members(&self, room: RoomId, page: Page<UserId>) -> Result<Vec<Membership>>;
 
-    /// The rooms of `kind` (any without) in which the user is a member, newest activity first. A page begins behind the place that
-    /// the room `after` has now: whoever pages while rooms move sees one twice, or meets it again on the next first page.
+    /// The rooms of `kind` (any without) in which the user is a member, newest activity first. A page
+    /// begins behind the place that the room `after` has now: whoever pages while rooms move sees one
+    /// twice, or meets it again on the next first page.
     async fn rooms_of(
         &self,
         user: UserId,
@@ -373,7 +348,8 @@ pub trait MembershipStore: Send + Sync {
     /// Up to `limit` deleted accounts that are still in rooms.
     async fn deleted_members(&self, limit: u32) -> Result<Vec<UserId>>;
 
-    /// Moves the user's read marker to `to` unless it is there or further, and answers where it is then; `None` without a membership.
+    /// Moves the user's read marker to `to` unless it is there or further, and answers where it is then;
+    /// `None` without a membership.
     async fn mark_read(
         &self,
         room: RoomId,
@@ -449,8 +425,8 @@ pub trait UploadStore: Send + Sync {
     /// The upload.
     async fn upload(&self, id: AttachmentId) -> Result<Option<Upload>>;
 
-    /// Makes an unattached upload of `owner` in `room` part of the message that `client_id` stands for, and answers with it. Again for the same
-    /// message it answers the same.
+    /// Makes an unattached upload of `owner` in `room` part of the message that `client_id` stands for, and
+    /// answers with it. Again for the same message it answers the same.
     ///
     /// # Errors
     ///
@@ -463,12 +439,13 @@ pub trait UploadStore: Send + Sync {
         client_id: &ClientId,
     ) -> Result<Upload>;
 
-    /// Makes an upload free again whose message was refused; nothing if it is not attached to that one, or is part of it in the log.
+    /// Makes an upload free again whose message was refused; nothing if it is not attached to that one, or
+    /// is part of it in the log.
     async fn detach(&self, id: AttachmentId, client_id: &ClientId) -> Result<()>;
 
-    /// Claims up to `limit` uploads for deletion, which no message can have from then on: unattached ones made before
-    /// `before`, those attached before then to a message that was never stored, those of messages of which
-    /// nothing is left, those of deleted rooms, and those claimed earlier.
+    /// Claims up to `limit` uploads for deletion, which no message can have from then on: unattached ones
+    /// made before `before`, those attached before then to a message that was never stored, those of
+    /// messages of which nothing is left, those of deleted rooms, and those claimed earlier.
     async fn claim_uploads(&self, before: Timestamp, limit: u32) -> Result<Vec<AttachmentId>>;
 
     /// Forgets a claimed upload whose bytes are gone.

@@ -180,7 +180,8 @@ fn messages(
     }
 }
 
-/// Appends the first events of a room that was made in this transaction: all of them, or an error undoes everything.
+/// Appends the first events of a room that was made in this transaction: all of them, or an error undoes
+/// everything.
 pub(super) fn create(conn: &Connection, room: RoomId, events: &[Event]) -> Result<()> {
     match append(conn, events)? {
         Appended::All if events.iter().all(|event| event.room == room) => Ok(()),
@@ -190,8 +191,8 @@ pub(super) fn create(conn: &Connection, room: RoomId, events: &[Event]) -> Resul
     }
 }
 
-/// See [`LogStore::append`]. A position is free only right behind the tail: what would leave a hole is refused as if it were taken,
-/// and so is everything in a room that is deleted or never was.
+/// See [`LogStore::append`]. A position is free only right behind the tail: what would leave a hole is
+/// refused as if it were taken, and so is everything in a room that is deleted or never was.
 fn append(conn: &Connection, events: &[Event]) -> Result<Appended> {
     let Some(first) = events.first() else { return Ok(Appended::All) };
     let sql =

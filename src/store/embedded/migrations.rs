@@ -23,7 +23,7 @@ pub(super) fn check(conn: &Connection) -> Result<()> {
         return Err(StoreError::Malformed("the file is another program's database".into()));
     }
     let found = version(conn)?;
-    let known = u32::try_from(STEPS.len()).expect("a handful of steps");
+    let known = newest();
     if found > known {
         let message = format!(
             "the file was written by a newer natter (its format is {found}, this one knows up to {known}); \
@@ -32,6 +32,11 @@ pub(super) fn check(conn: &Connection) -> Result<()> {
         return Err(StoreError::Malformed(message.into()));
     }
     Ok(())
+}
+
+/// Whether the file is of an older format, or new.
+pub(super) fn are_pending(conn: &Connection) -> Result<bool> {
+    Ok(version(conn)? < newest())
 }
 
 /// Brings the file up to date, all steps or none, and answers with its epoch, which is made with the file.
@@ -63,6 +68,10 @@ pub(super) fn epoch(conn: &Connection) -> Result<Epoch> {
     let found =
         conn.query_row("SELECT value FROM facts WHERE name = 'epoch'", [], |row| row.get(0))?;
     Ok(Epoch(found))
+}
+
+fn newest() -> u32 {
+    u32::try_from(STEPS.len()).expect("a handful of steps")
 }
 
 /// How many steps the file has gone through.

@@ -48,7 +48,8 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// For a node: four readers, 4,096 waiting writes (a few transactions), 10 s as a disk that syncs slowly may need.
+    /// For a node: four readers, 4,096 waiting writes (a few transactions), 10 s as a disk that syncs
+    /// slowly may need.
     fn default() -> Self {
         Self { readers: 4, queue: 4096, timeout: Duration::from_secs(10), exclusive: true }
     }
@@ -62,13 +63,15 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the store in the file `path`, which is made if it is not there, with mode 0600, and brings its format up to date.
-    /// Beside it lie `<path>.lock`, `<path>-wal` and `<path>-shm`. The folder has to exist.
+    /// Opens the store in the file `path`, which is made if it is not there, with mode 0600, and brings its
+    /// format up to date. Beside it lie `<path>.lock`, `<path>-wal` and `<path>-shm`. The folder has to
+    /// exist.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] if the file cannot be opened, or another process has it open exclusively too;
-    /// [`StoreError::Malformed`] if it is no store, or one that a newer natter wrote. Nothing is changed then.
+    /// [`StoreError::Unavailable`] if the file cannot be opened, or another process has it open exclusively
+    /// too; [`StoreError::Malformed`] if it is no store, or one that a newer natter wrote. Nothing is
+    /// changed then.
     pub async fn open(path: impl Into<PathBuf>, options: Options) -> Result<Self> {
         let path = path.into();
         let opened = tokio::task::spawn_blocking(move || Self::open_blocking(&path, options)).await;
@@ -86,7 +89,11 @@ impl Embedded {
                 "the file system of the store cannot hold a write-ahead log".into(),
             ));
         }
+        // A command, too, changes the format only while no node relies on it.
+        let alone = lock.is_none() && migrations::are_pending(&conn)?;
+        let guard = alone.then(|| self::lock(path)).transpose()?;
         let epoch = migrations::run(&mut conn)?;
+        drop(guard);
         let readers = (0..options.readers.max(1)).map(|_| reader(path)).collect::<Result<_>>()?;
         let writer = Writer::start(conn, lock, wipe::wipe_more, options).map_err(unavailable)?;
         Ok(Self { writer, readers: Readers::new(readers, options.timeout), epoch })
@@ -141,8 +148,8 @@ fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreEr
     StoreError::Unavailable(Box::new(error))
 }
 
-/// Makes sure that no other process has the store open: a lock on a file beside it, which ends with the process.
-/// (Not on the file itself: closing that would end SQLite's own locks.)
+/// Makes sure that no other process has the store open: a lock on a file beside it, which ends with the
+/// process. (Not on the file itself: closing that would end SQLite's own locks.)
 fn lock(path: &Path) -> Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");

@@ -17,7 +17,8 @@ macro_rules! room_columns {
     };
 }
 
-/// The columns that [`entry_at`] reads: those of a room, its tail, and one member's place in it, `memberships m`.
+/// The columns that [`entry_at`] reads: those of a room, its tail, and one member's place in it,
+/// `memberships m`.
 macro_rules! entry_columns {
     () => {
         concat!(

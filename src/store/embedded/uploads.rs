@@ -146,7 +146,8 @@ fn attach(
 }
 
 fn claim(conn: &Connection, before: Timestamp, limit: u32) -> Result<Vec<AttachmentId>> {
-    // An attached one is here only until its message is stored; if that never came, it is as good as unattached.
+    // An attached one is here only until its message is stored; if that never came, it is as good as
+    // unattached.
     let sql = "UPDATE uploads SET state = 'deleting' WHERE id IN (
                  SELECT id FROM uploads INDEXED BY uploads_loose
                  WHERE seq IS NULL

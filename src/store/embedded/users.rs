@@ -99,7 +99,8 @@ impl UserStore for Embedded {
 fn create(conn: &Connection, new: &NewUser) -> Result<User> {
     let (email, username) = (new.email.folded(), new.username.folded());
     check_unused(conn, new.id, Some(&email), Some(&username))?;
-    // Nobody can come between: there is one writer. Deleted accounts keep their rows, so the first is the first ever.
+    // Nobody can come between: there is one writer. Deleted accounts keep their rows, so the first is the
+    // first ever.
     let is_first: bool =
         conn.query_row("SELECT NOT EXISTS (SELECT 1 FROM users)", [], |row| row.get(0))?;
     let sql =

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use super::Options;
 use crate::store::{Result, StoreError};
 
-/// The most commands in one transaction. More than wait in practice; it bounds how long the first one waits for the last.
+/// The most commands in one transaction. More than wait in practice; it bounds how long the first one waits
+/// for the last.
 const BATCH: usize = 512;
 
 /// Work that waits for nobody. It answers whether there may be more of it.
@@ -56,11 +57,13 @@ impl Writer {
         })
     }
 
-    /// Runs `work` inside a transaction and answers once that is durable. An error of `work` undoes what `work` did, and nothing else.
+    /// Runs `work` inside a transaction and answers once that is durable. An error of `work` undoes what
+    /// `work` did, and nothing else.
     ///
     /// # Errors
     ///
-    /// Those of `work`; [`StoreError::Unavailable`] if the commit failed, or did not come in time and may still come.
+    /// Those of `work`; [`StoreError::Unavailable`] if the commit failed, or did not come in time and may
+    /// still come.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -154,7 +157,8 @@ fn serve(conn: &Connection, mut queue: mpsc::Receiver<Box<dyn Command>>, chore: 
     }
 }
 
-/// Takes what waits into `batch`; waits for something only if there is nothing else to do. False once the queue is closed.
+/// Takes what waits into `batch`; waits for something only if there is nothing else to do. False once the
+/// queue is closed.
 fn gather(
     queue: &mut mpsc::Receiver<Box<dyn Command>>,
     batch: &mut Vec<Box<dyn Command>>,
@@ -187,7 +191,8 @@ fn transact(conn: &Connection, batch: &mut [Box<dyn Command>]) -> rusqlite::Resu
 fn savepoints(conn: &Connection, batch: &mut [Box<dyn Command>]) -> rusqlite::Result<()> {
     for command in batch {
         conn.prepare_cached("SAVEPOINT command")?.execute([])?;
-        // Some errors (a full disk, say) undo the whole transaction: then this statement fails, and so does the batch.
+        // Some errors (a full disk, say) undo the whole transaction: then this statement fails, and so does
+        // the batch.
         if !command.run(conn) {
             conn.prepare_cached("ROLLBACK TO command")?.execute([])?;
         }

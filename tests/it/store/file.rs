@@ -59,6 +59,35 @@ async fn a_second_node_is_refused_and_told_why() {
 }
 
 #[tokio::test]
+async fn a_command_opens_the_store_beside_a_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("natter.db");
+    let beside = Options { exclusive: false, ..Options::default() };
+    // It makes the file as well, and leaves it free.
+    Embedded::open(&path, beside).await.unwrap().close().await;
+    let node = embedded(folder.path()).await;
+    let command = Embedded::open(&path, beside).await.unwrap();
+    let ann = user(&command, "ann").await;
+    assert_eq!(node.user(ann.id).await.unwrap(), Some(ann));
+    user(&node, "bob").await;
+    command.close().await;
+    user(&node, "cat").await;
+    node.close().await;
+}
+
+#[tokio::test]
+async fn a_command_leaves_the_format_alone_while_a_node_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("natter.db");
+    let node = std::fs::File::create(folder.path().join("natter.db.lock")).unwrap();
+    node.lock().unwrap();
+    let beside = Options { exclusive: false, ..Options::default() };
+    assert!(Embedded::open(&path, beside).await.is_err());
+    drop(node);
+    Embedded::open(&path, beside).await.unwrap().close().await;
+}
+
+#[tokio::test]
 async fn a_file_of_a_newer_natter_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     embedded(folder.path()).await.close().await;
