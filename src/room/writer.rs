@@ -5,7 +5,7 @@
 //! docs/ARCHITECTURE.md ("The log"); the short of it: a position is tried only behind a committed one, and what
 //! may have been stored is only ever sent again as it was.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::command::{Change, Command, Committed, Members, Refused};
 use super::live::Shared;
 use crate::domain::event::Event;
 use crate::domain::room::Tail;
-use crate::domain::{Body, RoomId, Seq, Timestamp};
+use crate::domain::{Body, RoomId, Seq, Timestamp, UserId};
 use crate::store::{Appended, StoreError};
 
 /// Commands that wait in a room; beyond it they are refused as `overloaded`.
@@ -96,7 +96,14 @@ pub(crate) fn start(room: RoomId, shared: Arc<Shared>) -> Inbox {
     let (head, head_queue) = mpsc::channel(HEAD_QUEUE);
     let (tail, tail_queue) = mpsc::channel(QUEUE);
     let inbox = Inbox { head, tail, shared: Arc::clone(&shared) };
-    let writer = Writer { room, shared, state: None, head: head_queue, tail: tail_queue };
+    let writer = Writer {
+        room,
+        shared,
+        state: None,
+        barred: HashMap::new(),
+        head: head_queue,
+        tail: tail_queue,
+    };
     tokio::spawn(writer.run());
     inbox
 }
@@ -106,6 +113,9 @@ struct Writer {
     shared: Arc<Shared>,
     /// What is known as of the tail; `None` before the first command, and after an outcome stayed unknown.
     state: Option<Known>,
+    /// Senders to whom something was refused that they are invited to send again, and when: what they had queued behind it by
+    /// then is refused too, or the two would change places.
+    barred: HashMap<UserId, Instant>,
     head: mpsc::Receiver<Queued>,
     tail: mpsc::Receiver<Queued>,
 }
@@ -128,6 +138,8 @@ impl Writer {
         while self.receive(&mut batch).await {
             let waiting: VecDeque<Queued> = batch.drain(..).collect();
             self.decide(waiting).await;
+            // Nothing older than a deadline waits any more.
+            self.barred.retain(|_, since| since.elapsed() < 2 * DEADLINE);
         }
     }
 
@@ -152,14 +164,27 @@ impl Writer {
     /// Carries out what waits, until each command has its answer.
     async fn decide(&mut self, mut waiting: VecDeque<Queued>) {
         while !waiting.is_empty() {
-            if let Err(refused) = self.learn().await {
-                return refuse_all(waiting, &refused);
+            if let Err(fail) = self.learn().await {
+                return self.refuse_all(waiting, &fail);
             }
             let numbered = self.number(&mut waiting).await;
             if numbered.is_empty() {
                 continue;
             }
             waiting = self.append(numbered, waiting).await;
+        }
+    }
+
+    fn refuse_all(&mut self, waiting: VecDeque<Queued>, fail: &Fail) {
+        for queued in waiting {
+            let refused = match fail {
+                Fail::Gone => Refused::NotFound,
+                Fail::Unavailable => {
+                    self.barred.insert(queued.command.sender, Instant::now());
+                    Refused::Unavailable(StoreError::Unavailable("the room cannot be read".into()))
+                }
+            };
+            (queued.reply)(Err(refused));
         }
     }
 
@@ -190,7 +215,12 @@ impl Writer {
         let Known { mut members, mut tail } = known.clone();
         let mut numbered = Vec::with_capacity(waiting.len());
         while let Some(queued) = waiting.pop_front() {
+            if is_barred(&self.barred, &queued) {
+                (queued.reply)(Err(Refused::Overloaded));
+                continue;
+            }
             if queued.deadline <= Instant::now() {
+                self.barred.insert(queued.command.sender, Instant::now());
                 (queued.reply)(Err(Refused::Overloaded));
                 continue;
             }
@@ -335,16 +365,9 @@ enum Fail {
     Unavailable,
 }
 
-fn refuse_all(waiting: VecDeque<Queued>, fail: &Fail) {
-    for queued in waiting {
-        let refused = match fail {
-            Fail::Gone => Refused::NotFound,
-            Fail::Unavailable => {
-                Refused::Unavailable(StoreError::Unavailable("the room cannot be read".into()))
-            }
-        };
-        (queued.reply)(Err(refused));
-    }
+/// Whether something that its sender had queued before was refused while it waited.
+fn is_barred(barred: &HashMap<UserId, Instant>, queued: &Queued) -> bool {
+    barred.get(&queued.command.sender).is_some_and(|since| queued.deadline <= *since + DEADLINE)
 }
 
 /// Tells every sender that the outcome is not known; the answers are spent.
