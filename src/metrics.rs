@@ -34,11 +34,11 @@ pub const DISCONNECT_REASONS: [&str; 8] = [
 /// Values of the label `outcome` of appends: all are durable, the position or the `client_id` of one
 /// was taken, or nobody could say.
 pub const COMMIT_OUTCOMES: [&str; 4] = ["stored", "position_taken", "client_id_taken", "unknown"];
-/// Values of the label `queue` of refusals: a room's writer, a connection's incoming and outgoing
-/// events, and work for the pool that checks passwords.
-pub const QUEUES: [&str; 4] = ["writer", "incoming", "outgoing", "passwords"];
-/// Values of the label `reason` of failed logins.
-pub const LOGIN_FAILURES: [&str; 2] = ["credentials", "rate_limited"];
+/// Values of the label `queue` of refusals: a room's writer, and what one client has said.
+pub const QUEUES: [&str; 2] = ["writer", "incoming"];
+/// Values of the label `reason` of failed logins: a wrong name or password, too many attempts by one
+/// party, too many by all.
+pub const LOGIN_FAILURES: [&str; 3] = ["credentials", "rate_limited", "overloaded"];
 
 /// Seconds, from a local hit to a stuck disk.
 const LATENCIES: [f64; 13] =
@@ -114,6 +114,16 @@ impl Metrics {
     /// Counts lasting events that went to a room's connections here.
     pub fn delivered(&self, events: usize) {
         self.events_delivered.inc_by(events as u64);
+    }
+
+    /// Counts what was refused because a queue was full; `queue` is one of [`QUEUES`].
+    pub fn queue_refused(&self, queue: &'static str) {
+        self.queue_refusals.with_label_values(&[queue]).inc();
+    }
+
+    /// Counts a failed login; `reason` is one of [`LOGIN_FAILURES`].
+    pub fn login_failed(&self, reason: &'static str) {
+        self.login_failures.with_label_values(&[reason]).inc();
     }
 
     /// All metrics in the text form that Prometheus reads.

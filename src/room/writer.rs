@@ -86,7 +86,10 @@ impl Inbox {
         let queued = Queued { command, reply, deadline, _pending: Pending::new(&self.shared) };
         match tokio::time::timeout_at(deadline, lane.reserve()).await {
             Ok(Ok(permit)) => permit.send(queued),
-            Ok(Err(_)) | Err(_) => (queued.reply)(Err(Refused::Overloaded)),
+            Ok(Err(_)) | Err(_) => {
+                self.shared.metrics.queue_refused("writer");
+                (queued.reply)(Err(Refused::Overloaded));
+            }
         }
     }
 }
@@ -221,6 +224,7 @@ impl Writer {
             }
             if queued.deadline <= Instant::now() {
                 self.barred.insert(queued.command.sender, Instant::now());
+                self.shared.metrics.queue_refused("writer");
                 (queued.reply)(Err(Refused::Overloaded));
                 continue;
             }
@@ -257,13 +261,14 @@ impl Writer {
     ) -> VecDeque<Queued> {
         let events: Vec<Event> = numbered.iter().map(|one| one.event.clone()).collect();
         let started = Instant::now();
-        let mut told_unknown = None;
+        let mut told_unknown = false;
         let appended = loop {
             match self.shared.store.append(&events).await {
                 Appended::Unknown(error) if started.elapsed() < GIVE_UP => {
                     tracing::warn!(room.id = %self.room, %error, "the outcome of an append is unknown");
-                    if started.elapsed() >= DEADLINE && told_unknown.is_none() {
-                        told_unknown = Some(tell_unknown(&mut numbered));
+                    if started.elapsed() >= DEADLINE && !told_unknown {
+                        tell_unknown(&mut numbered);
+                        told_unknown = true;
                     }
                     tokio::time::sleep(backoff(started.elapsed())).await;
                 }

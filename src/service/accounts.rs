@@ -70,6 +70,17 @@ pub(crate) async fn create(app: &App, details: Details, is_admin: bool) -> Resul
 /// [`Error::RateLimited`] by account and address; [`Error::Overloaded`]; [`Error::Unauthorized`], the same for
 /// somebody unknown, a wrong password and a disabled account.
 pub(crate) async fn sign_in(app: &App, address: IpAddr, given: SignIn) -> Result<TokenView> {
+    let signed_in = token_for(app, address, given).await;
+    match &signed_in {
+        Err(Error::Unauthorized(_)) => app.metrics.login_failed("credentials"),
+        Err(Error::RateLimited { .. }) => app.metrics.login_failed("rate_limited"),
+        Err(Error::Overloaded) => app.metrics.login_failed("overloaded"),
+        _ => {}
+    }
+    signed_in
+}
+
+async fn token_for(app: &App, address: IpAddr, given: SignIn) -> Result<TokenView> {
     let login = login_name(&given.username);
     app.limits.login(login.as_deref().unwrap_or_default(), address)?;
     let found = match login {

@@ -355,6 +355,7 @@ impl Session {
             _ => incoming,
         };
         self.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        self.sockets.app.metrics.queue_refused("incoming");
         inbound::refuse(self, &refused, &Error::Overloaded);
     }
 }

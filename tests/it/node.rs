@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use natter::config::{Config, MetricsConfig};
+use natter::config::{AuthConfig, Config, MetricsConfig};
 use natter::node::{Node, bind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,6 +26,7 @@ impl Running {
             drain_grace: Duration::from_secs(2),
             ..Config::default()
         };
+        let config = Config { auth: AuthConfig { bcrypt_cost: 4, ..config.auth }, ..config };
         let socket = bind(&config).unwrap();
         let node = Node::start(config, socket).await.unwrap();
         Self { node, folder }
@@ -83,6 +84,34 @@ async fn headers_that_dribble_in_are_cut_off_and_do_not_keep_others_out() {
     for stream in &mut slow {
         let ended = timeout(Duration::from_secs(12), stream.read(&mut [0; 16])).await;
         assert!(matches!(ended, Ok(Ok(0) | Err(_))), "still open after {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming_is_not_waited_for() {
+    let running = Running::start().await;
+    let mut stream = TcpStream::connect(running.node.addr()).await.unwrap();
+    let head = "POST /signup HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+                content-length: 100\r\n\r\n{\"email\":";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let read = timeout(Duration::from_secs(30), stream.read_to_string(&mut answer)).await;
+    read.expect("the server should have closed by now").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+}
+
+#[tokio::test]
+async fn failed_logins_are_counted_by_reason() {
+    let running = Running::start().await;
+    let url = format!("http://{}/token", running.node.addr());
+    let form = [("username", "nobody"), ("password", "a guess")];
+    for _ in 0..11 {
+        reqwest::Client::new().post(&url).form(&form).send().await.unwrap();
+    }
+    let metrics = running.metrics().await;
+    for (reason, count) in [("credentials", 10), ("rate_limited", 1), ("overloaded", 0)] {
+        let line = format!("natter_login_failures_total{{reason=\"{reason}\"}} {count}");
+        assert!(metrics.contains(&line), "{line} in {metrics}");
     }
 }
 
