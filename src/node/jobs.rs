@@ -5,12 +5,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::domain::Timestamp;
-use crate::jobs::{media_gc, revocations};
+use crate::jobs::{deletions, media_gc, revocations};
 
 /// Starts every job. They end with `stop`, between two runs or, as each is safe to run twice, in
 /// the middle of one.
 pub(crate) fn start(app: App, stop: CancellationToken) {
     tokio::spawn(stop.clone().run_until_cancelled_owned(follow_revocations(app.clone())));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(finish_deletions(app.clone())));
     tokio::spawn(stop.run_until_cancelled_owned(collect_media(app)));
 }
 
@@ -23,6 +24,17 @@ async fn follow_revocations(app: App) {
         match revocations::run_once(&app, since, Timestamp::now()).await {
             Ok(seen) => since = seen,
             Err(error) => tracing::warn!(%error, "revocations are looked for again"),
+        }
+    }
+}
+
+async fn finish_deletions(app: App) {
+    let mut ticks = tokio::time::interval(deletions::INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = deletions::run_once(&app).await {
+            tracing::warn!(%error, "deleted accounts leave their rooms at the next run");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod accounts;
+mod admin_rooms;
 mod administration;
 mod architecture;
 mod attachments;
@@ -14,9 +15,12 @@ mod files;
 mod frame;
 mod live;
 mod media;
+mod memberships;
+mod messages;
 mod node;
 mod openapi;
 mod revocations;
+mod rooms;
 mod sockets;
 mod store;
 mod support;

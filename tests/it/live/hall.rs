@@ -18,22 +18,22 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 
 /// The longest that any condition is waited for.
-pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What a connection was told, in order.
 #[derive(Default)]
-pub(super) struct Tape {
+pub(crate) struct Tape {
     told: Mutex<Vec<(String, Value)>>,
     moved: Notify,
     /// Whether the transport takes nothing.
-    pub(super) stuck: AtomicBool,
-    pub(super) flushes: AtomicU64,
-    pub(super) killed: AtomicBool,
-    pub(super) disconnected: AtomicBool,
+    pub(crate) stuck: AtomicBool,
+    pub(crate) flushes: AtomicU64,
+    pub(crate) killed: AtomicBool,
+    pub(crate) disconnected: AtomicBool,
 }
 
 /// A transport that writes down what it is given and has written it out at once, unless it is stuck.
-pub(super) struct Recorder(pub(super) Arc<Tape>);
+pub(crate) struct Recorder(pub(crate) Arc<Tape>);
 
 #[async_trait]
 impl Sink for Recorder {
@@ -81,13 +81,13 @@ impl Sink for Recorder {
 
 impl Tape {
     /// Everything written out so far is out.
-    pub(super) fn flush(&self) {
+    pub(crate) fn flush(&self) {
         self.flushes.fetch_add(1, Ordering::SeqCst);
         self.moved.notify_waiters();
     }
 
     /// The lasting events that were told: positions, with the words of messages.
-    pub(super) fn lasting(&self) -> Vec<(u64, String)> {
+    pub(crate) fn lasting(&self) -> Vec<(u64, String)> {
         let told = self.told.lock().unwrap();
         let lasting = told.iter().filter(|(_, payload)| payload["seq"].is_u64());
         lasting
@@ -95,12 +95,24 @@ impl Tape {
             .collect()
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    /// The payloads of the events with this name.
+    pub(crate) fn told(&self, name: &str) -> Vec<Value> {
+        let told = self.told.lock().unwrap();
+        told.iter().filter(|(told, _)| told == name).map(|(_, payload)| payload.clone()).collect()
+    }
+
+    /// Waits until an event with this name was told, and answers its payload.
+    pub(crate) async fn hears(&self, name: &str) -> Value {
+        self.wait(name, |tape| !tape.told(name).is_empty()).await;
+        self.told(name).remove(0)
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
         self.told.lock().unwrap().iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// Waits until `condition` holds.
-    pub(super) async fn wait(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+    pub(crate) async fn wait(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let reached = async {
             loop {
                 let moved = self.moved.notified();
@@ -117,7 +129,7 @@ impl Tape {
     }
 
     /// Waits until the event at `seq` was told.
-    pub(super) async fn wait_for(&self, seq: u64) {
+    pub(crate) async fn wait_for(&self, seq: u64) {
         let last = |tape: &Self| tape.lasting().last().is_some_and(|(last, _)| *last >= seq);
         self.wait(&format!("position {seq}"), last).await;
     }
@@ -131,11 +143,11 @@ fn words(name: &str, payload: &Value) -> String {
 }
 
 /// A store, its live rooms, and one group room with its owner.
-pub(super) struct Hall {
-    pub(super) store: DynStore,
-    pub(super) rooms: Rooms,
-    pub(super) room: RoomId,
-    pub(super) owner: User,
+pub(crate) struct Hall {
+    pub(crate) store: DynStore,
+    pub(crate) rooms: Rooms,
+    pub(crate) room: RoomId,
+    pub(crate) owner: User,
     _folder: TempDir,
 }
 
@@ -144,7 +156,7 @@ fn id<Id>(make: impl FnOnce(u64, u64) -> Id) -> Id {
 }
 
 impl Hall {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("natter.db");
         let store: DynStore = Arc::new(Embedded::open(path, Options::default()).await.unwrap());
@@ -165,24 +177,24 @@ impl Hall {
     }
 
     /// A new user who is in the room.
-    pub(super) async fn member(&self, name: &str) -> User {
+    pub(crate) async fn member(&self, name: &str) -> User {
         let user = sign_up(&self.store, name).await;
         let change = Change::Add(added(&user, Role::Member));
         self.rooms.commit(self.room, command(&self.owner, change)).await.unwrap();
         user
     }
 
-    pub(super) async fn say(&self, user: &User, text: &str) -> Result<Committed, Refused> {
+    pub(crate) async fn say(&self, user: &User, text: &str) -> Result<Committed, Refused> {
         self.rooms.commit(self.room, command(user, post(user, text))).await
     }
 
-    pub(super) async fn remove(&self, user: &User) {
+    pub(crate) async fn remove(&self, user: &User) {
         let change = Change::Remove { user: user.id, reason: RemovalReason::Removed };
         self.rooms.commit(self.room, command(&self.owner, change)).await.unwrap();
     }
 
     /// A connection of `user` to the room, from behind `from` on.
-    pub(super) async fn listen(&self, user: &User, from: u64) -> (Arc<Connection>, Arc<Tape>) {
+    pub(crate) async fn listen(&self, user: &User, from: u64) -> (Arc<Connection>, Arc<Tape>) {
         let (connection, tape) = connection(user, Scope::Room(self.room));
         self.rooms.connect(&connection).unwrap();
         let live = self.rooms.live_room(self.room).await.unwrap().unwrap();
@@ -191,13 +203,13 @@ impl Hall {
         (connection, tape)
     }
 
-    pub(super) async fn tail(&self) -> u64 {
+    pub(crate) async fn tail(&self) -> u64 {
         self.store.tail(self.room).await.unwrap().unwrap().seq.0
     }
 }
 
 /// Live rooms over `store`, as a node has them.
-pub(super) async fn rooms_over(store: &DynStore) -> Rooms {
+pub(crate) async fn rooms_over(store: &DynStore) -> Rooms {
     let teller = Teller {
         epoch: store.epoch().await.unwrap(),
         sign: Arc::new(|attachment, _, reader| format!("/media/{}/{reader}", attachment.id)),
@@ -206,14 +218,14 @@ pub(super) async fn rooms_over(store: &DynStore) -> Rooms {
     Rooms::new(Arc::clone(store), Metrics::new(), teller, settings)
 }
 
-pub(super) fn connection(user: &User, scope: Scope) -> (Arc<Connection>, Arc<Tape>) {
+pub(crate) fn connection(user: &User, scope: Scope) -> (Arc<Connection>, Arc<Tape>) {
     let tape = Arc::new(Tape::default());
     let outbox = Outbox::new(Recorder(Arc::clone(&tape)));
     let brief = natter::api::UserBrief::from(user);
     (Connection::new(connection_id(), brief, scope, outbox), tape)
 }
 
-pub(super) async fn sign_up(store: &DynStore, name: &str) -> User {
+pub(crate) async fn sign_up(store: &DynStore, name: &str) -> User {
     let new = NewUser {
         id: id(UserId::new),
         email: Email::parse(format!("{name}@example.org")).unwrap(),
@@ -225,7 +237,7 @@ pub(super) async fn sign_up(store: &DynStore, name: &str) -> User {
     store.create_user(new).await.unwrap()
 }
 
-pub(super) fn added(user: &User, role: Role) -> MemberAdded {
+pub(crate) fn added(user: &User, role: Role) -> MemberAdded {
     MemberAdded {
         membership: id(MembershipId::new),
         user: user.id,
@@ -236,7 +248,7 @@ pub(super) fn added(user: &User, role: Role) -> MemberAdded {
     }
 }
 
-pub(super) fn post(user: &User, text: &str) -> Change {
+pub(crate) fn post(user: &User, text: &str) -> Change {
     let mut digest = Digest::default();
     for (nth, byte) in text.bytes().enumerate() {
         digest[nth % 16] = digest[nth % 16].wrapping_mul(31).wrapping_add(byte);
@@ -251,7 +263,7 @@ pub(super) fn post(user: &User, text: &str) -> Change {
     })
 }
 
-pub(super) fn command(sender: &User, change: Change) -> Command {
+pub(crate) fn command(sender: &User, change: Change) -> Command {
     let nonce = Nonce(rand::random());
     let authority = Authority::Member;
     Command { sender: sender.id, client_id: ClientId::minted(nonce), nonce, change, authority }

@@ -2,6 +2,7 @@
 
 mod client;
 mod node;
+mod rooms;
 
 pub(crate) use client::{Answer, PASSWORD, Person};
 pub(crate) use node::TestNode;

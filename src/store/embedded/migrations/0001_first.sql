@@ -24,6 +24,7 @@ CREATE TABLE users (
 ) WITHOUT ROWID;
 
 CREATE INDEX users_revoked ON users (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX users_deleted ON users (id) WHERE is_deleted = 1;
 CREATE INDEX users_admins ON users (id) WHERE is_admin = 1 AND is_disabled = 0 AND is_deleted = 0;
 
 -- Everything but the pair and created_at is derived from the log. A deleted room keeps its row, which ends its log.
