@@ -169,10 +169,19 @@ impl Pace {
         self.received += bytes as u64;
     }
 
-    /// Awaits what the sender sends next, as long as it may take.
-    async fn within<T>(&self, next: impl Future<Output = T>) -> Result<T> {
+    /// Until when the next bytes have to come, at `now`.
+    fn deadline(&self, now: Instant) -> Instant {
         let earned = Duration::from_secs(self.received / SLOWEST);
-        let deadline = (self.begun + SILENCE + earned).min(Instant::now() + SILENCE);
+        (self.begun + SILENCE + earned).min(now + SILENCE)
+    }
+
+    /// Awaits what the sender sends next, as long as it may take.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if it takes longer.
+    async fn within<T>(&self, next: impl Future<Output = T>) -> Result<T> {
+        let deadline = self.deadline(Instant::now());
         tokio::time::timeout_at(deadline, next).await.map_err(|_elapsed| {
             Error::invalid("file", format!("must come without a pause of {} s", SILENCE.as_secs()))
         })
@@ -220,5 +229,45 @@ impl Stream for Turns {
             }
         }
         Poll::Ready(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_may_pause_but_neither_stop_nor_trickle() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        for (received, now, until, case) in [
+            (0, 0, 30, "nothing yet"),
+            (0, 29, 30, "nothing still"),
+            (100, 29, 30, "a trickle earns no time"),
+            (600 * 1024, 100, 130, "a steady sender may pause as long as any"),
+            (60 * 1024, 80, 90, "one that is slow on the whole may not"),
+        ] {
+            let pace = Pace { begun, received };
+            assert_eq!(pace.deadline(after(now)), after(until), "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_reader_is_given_one_piece_at_a_time_and_no_more_than_it_uses() {
+        let pieces = (0..4).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"piece")));
+        let body = Body::from_stream(futures::stream::iter(pieces)).into_data_stream();
+        let ahead = Arc::new(Ahead { bytes: AtomicUsize::new(0), limit: AtomicUsize::new(10) });
+        let mut turns = Turns { body, rest: false, ahead: Arc::clone(&ahead) };
+        let mut polled = 0;
+        for _ in 0..2 {
+            assert_eq!(turns.next().await.unwrap().unwrap(), "piece");
+            let waiting = futures::poll!(turns.next());
+            polled += usize::from(waiting.is_pending());
+        }
+        assert_eq!(polled, 2, "after each piece it is the reader's turn");
+        ahead.taken();
+        assert_eq!(turns.next().await.unwrap().unwrap(), "piece");
+        ahead.bytes.store(8, Ordering::Relaxed);
+        assert!(turns.next().await.unwrap().is_err(), "13 bytes that nobody used are over 10");
     }
 }

@@ -13,9 +13,6 @@ use crate::domain::{AttachmentId, ImageSize};
 /// smaller file is written in one step.
 const PART_BYTES: usize = 512 * 1024;
 
-/// After how many bytes it is looked again whether there is room for more: 16 parts.
-const SPACE_CHECK_BYTES: u64 = 16 * PART_BYTES as u64;
-
 /// What was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -39,8 +36,6 @@ pub struct Writer {
     head: Vec<u8>,
     tail: Vec<u8>,
     waiting: BytesMut,
-    /// At which size it was last seen that there is room.
-    checked: Option<u64>,
     /// Begun when there is more than one part.
     upload: Option<Box<dyn MultipartUpload>>,
 }
@@ -62,7 +57,6 @@ impl Writer {
             head: Vec::new(),
             tail: Vec::new(),
             waiting: BytesMut::new(),
-            checked: None,
             upload: None,
         }
     }
@@ -108,10 +102,7 @@ impl Writer {
     }
 
     async fn write_part(&mut self) -> Result<()> {
-        if self.checked.is_none_or(|at| self.size - at >= SPACE_CHECK_BYTES) {
-            self.media.check_space().await?;
-            self.checked = Some(self.size);
-        }
+        self.media.check_space().await?;
         let part = self.waiting.split().freeze();
         let upload = match &mut self.upload {
             Some(upload) => upload,
