@@ -83,6 +83,48 @@ describe('from signing up to talking', () => {
     dee.stop();
   });
 
+  it('takes pasted and dropped files, and gives an upload up', async () => {
+    const kim = await account(node, 'kim');
+    const id = await room(kim, 'Uploads');
+    const { page, problems, close } = await browse(browser, node, 'kim', `/rooms/${id}`);
+    await connection(page, 'online');
+    const data = await page.evaluateHandle((bytes) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([new Uint8Array(bytes)], 'pasted.png', { type: 'image/png' }));
+      return transfer;
+    }, [...png(40, 30)]);
+    await page.locator('.composer textarea').evaluate((area, clipboardData) => {
+      area.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+    }, data);
+    await page.locator('.staged', { hasText: 'pasted.png' }).waitFor();
+    await page.dispatchEvent('.conversation', 'drop', { dataTransfer: data });
+    await expect.poll(() => page.locator('.staged li').count()).toBe(2);
+    await page.getByRole('button', { name: 'Remove pasted.png' }).first().click();
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.locator('.bubble[data-state="stored"] img').waitFor();
+
+    // An upload that does not end is shown, and can be cancelled.
+    await page.route('**/attachments', () => {});
+    await page.locator('input[type=file]').setInputFiles({ name: 'endless.bin', mimeType: 'application/octet-stream', buffer: Buffer.alloc(1_000) });
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.getByRole('progressbar', { name: 'Uploading endless.bin' }).waitFor();
+    await page.getByRole('button', { name: 'Cancel the upload of endless.bin' }).click();
+    await page.getByText('endless.bin').waitFor({ state: 'detached' });
+
+    // One that fails says so, and is tried again.
+    await page.unroute('**/attachments');
+    await page.route('**/attachments', (route) => route.abort());
+    await page.locator('input[type=file]').setInputFiles({ name: 'second.txt', mimeType: 'text/plain', buffer: Buffer.from('x') });
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.getByText(/Not sent/).waitFor();
+    await page.unroute('**/attachments');
+    await page.getByRole('button', { name: 'Send again' }).click();
+    await page.locator('.bubble[data-state="stored"]', { hasText: 'second.txt' }).waitFor();
+    expect(problems).toEqual([]);
+    await close();
+    kim.stop();
+  });
+
   it('pages back through everything and keeps its place', async () => {
     const [eve, fay] = [await account(node, 'eve'), await account(node, 'fay')];
     const id = await room(eve, 'Long', fay);

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Browser } from 'playwright-core';
 import { launch } from './browser.ts';
 import { TestNode } from './node.ts';
+import { png } from './png.ts';
 import { account, browse, connection, PASSWORD, room, say, sees, texts, write } from './people.ts';
 
 let node: TestNode;
@@ -114,6 +115,22 @@ describe('a session', () => {
     await sees(page, 'still here');
     expect(new Set(renewals)).toEqual(new Set(['200']));
     expect(problems).toEqual([]);
+    await close();
+  });
+
+  it('shows pictures whose links have ended', async () => {
+    const ada = await account(node, 'ada');
+    const id = await room(ada, 'Gallery');
+    ada.send(id, { content: '', file: new File([new Uint8Array(png(300, 200))], 'roof.png', { type: 'image/png' }) });
+    await expect.poll(() => ada.outbox.size).toBe(0);
+    ada.stop();
+    const { page, close } = await browse(browser, node, 'ada', `/rooms/${id}`);
+    await page.locator('.bubble img').waitFor();
+    const path = await page.locator('.bubble img').getAttribute('src');
+    await expect.poll(async () => (await fetch(node.url + path)).ok, { timeout: 30_000, interval: 500 }).toBe(false);
+    await page.getByRole('button', { name: 'Open photo roof.png' }).click();
+    const photo = page.getByRole('dialog', { name: 'Photo' }).locator('img');
+    await expect.poll(() => photo.evaluate((image: HTMLImageElement) => image.naturalWidth), { timeout: 10_000 }).toBe(300);
     await close();
   });
 

@@ -39,9 +39,6 @@ export async function scene(node: TestNode): Promise<Scene> {
   await say(bo, main, 'Morning! Who has the keys to the terrace?');
   await say(cyrus, main, 'Me. I am there from half past seven.', 'The new lamps came, too');
   await say(ada, main, 'Wonderful. Do they fit above the long table?');
-  await picture(cyrus, main, 'This was last night, from the terrace');
-  await say(dee, main, 'Oh.', '😍');
-  await say(ada, main, 'We should put that on the menu.');
   await say(bo, main, 'The supplier asks about the coffee: forty kilos of the Sidamo, like last month? They can deliver on Thursday before eight, or on Friday around noon. Price list: https://example.com/beans');
   await say(fatima, main, 'Thursday is better, Friday is the wedding.');
   await say(ada, main, 'Thursday then. Forty, and five of the decaf 🙂');
@@ -49,6 +46,9 @@ export async function scene(node: TestNode): Promise<Scene> {
   await say(bo, main, 'Ordered. The floor plan for the wedding is above, have a look at table six.');
   await say(cyrus, main, 'Table six is too close to the band, I would swap it with nine.');
   await say(dee, main, 'Swap it 👍');
+  await picture(cyrus, main, 'By the way: last night, from the terrace');
+  await say(dee, main, 'Oh.', '😍');
+  await say(ada, main, 'We should put that on the menu.');
   await emre.api.askToJoin(main, 'Cyrus told me about the terrace shifts. I have time on weekends.');
   return { owner: 'ada', room: main, name, foreign, people, stop: () => Object.values(people).forEach((one) => one.stop()) };
 }

@@ -46,6 +46,7 @@ export class NatterClient extends Emitter<ClientEvents> {
   readonly #connection: Connection;
   readonly #outboxOf: NonNullable<ClientOptions['outbox']>;
   readonly #markers: ReadMarkers;
+  #outboxOwner: string | null = null;
   /** Opened rooms, the latest last. */
   #open = new Set<string>();
   #typed = new Map<string, number>();
@@ -111,7 +112,9 @@ export class NatterClient extends Emitter<ClientEvents> {
   async start(): Promise<void> {
     this.tokens.start();
     const me = await this.api.me();
-    if (this.me?.id !== me.id) this.outbox = this.#newOutbox(await this.#outboxOf(me.id));
+    // Who signs in again goes on with what they had; what another one left waits in their store.
+    if (this.#outboxOwner !== me.id) this.outbox = this.#newOutbox(await this.#outboxOf(me.id));
+    this.#outboxOwner = me.id;
     this.me = me;
     this.#typingTimer ??= setInterval(() => this.#expireTyping(), 1_000);
     (this.#typingTimer as unknown as { unref?: () => void }).unref?.();
@@ -391,9 +394,9 @@ export class NatterClient extends Emitter<ClientEvents> {
   }
 
   #newOutbox(store: OutboxStore): Outbox {
-    const outbox = new Outbox(
+    const outbox: Outbox = new Outbox(
       {
-        ready: () => this.#connection.isReady,
+        ready: () => this.outbox === outbox && this.#connection.isReady,
         send: async (chat_room_id, draft) => {
           const { message } = await this.#connection.request<{ message: Message }>('chat', { chat_room_id, ...draft });
           return message;

@@ -112,7 +112,7 @@ export class Room {
   /** Takes the answer to `open_room`. */
   opened(position: Position, messages: Message[], online: string[]): void {
     if (this.seq === null || this.epoch !== position.epoch) this.restart(position, messages);
-    else this.timeline.newest(messages, this.seq);
+    else if (this.timeline.atEnd || !this.timeline.last) this.timeline.newest(messages, this.seq);
     this.online = new Set(online);
     this.onlineCount = null;
     const last = messages[messages.length - 1];

@@ -232,6 +232,35 @@ describe('the session', () => {
     expect(client.isSignedIn).toBe(false);
   });
 
+  it('does not send for one person what another one wrote', async () => {
+    const { room } = twoPeople();
+    const { client } = await signedIn('ada');
+    await server.stop();
+    await until(() => client.state.kind === 'offline');
+    client.send(room.id, { content: 'later' });
+    client.logOut();
+    await server.start();
+    await client.logIn('bo', 'password');
+    await client.start();
+    await online(client);
+    expect(client.outbox.size).toBe(0);
+    expect(server.texts(room)).toEqual([]);
+  });
+
+  it('sends what was not sent once the same person signs in again', async () => {
+    const { room } = twoPeople();
+    const { client } = await signedIn('ada');
+    await server.stop();
+    await until(() => client.state.kind === 'offline');
+    client.send(room.id, { content: 'later' });
+    client.logOut();
+    await server.start();
+    await client.logIn('ada', 'password');
+    await client.start();
+    await until(() => client.outbox.size === 0);
+    expect(server.texts(room)).toEqual(['later']);
+  });
+
   it('comes back with a newer token when the old one is refused', async () => {
     twoPeople();
     const tokens = new MemoryTokenStore();
@@ -262,6 +291,17 @@ describe('history', () => {
     await until(() => timeline.last?.content === 'live');
     const seqs = timeline.messages.map((message) => message.seq);
     expect(seqs).toEqual(Array.from({ length: seqs.length }, (_, n) => seqs[0]! + n));
+  });
+});
+
+describe('opening a room', () => {
+  it('keeps the place of who came to an old message before the answer', async () => {
+    const { bo, room } = twoPeople();
+    const messages = Array.from({ length: 200 }, (_, n) => server.say(room, bo, `m${n}`));
+    const { client } = await signedIn('ada');
+    await Promise.all([client.history.around(room.id, messages[20]!.id), client.open(room.id)]);
+    await client.open(room.id);
+    expect(client.rooms.get(room.id)!.timeline.find(messages[20]!.id)).toBeDefined();
   });
 });
 
