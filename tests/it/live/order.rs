@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use natter::domain::{ClientId, Nonce};
-use natter::room::{Change, Refused, Scope};
+use natter::room::{Change, Refused, Rooms, Scope};
 
 use super::hall::{Hall, command, connection, post, rooms_over};
 
@@ -178,6 +178,13 @@ async fn nobody_speaks_behind_their_removal_however_close() {
     assert_eq!(tail, last + 1, "the removal is the last event, right behind the last message");
 }
 
+async fn talk(hall: &Hall, rooms: &Rooms, messages: u32) {
+    for nth in 0..messages {
+        let change = post(&hall.owner, &nth.to_string());
+        rooms.commit(hall.room, command(&hall.owner, change)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn two_writers_of_one_room_share_its_line() {
     let hall = Arc::new(Hall::new().await);
@@ -186,12 +193,7 @@ async fn two_writers_of_one_room_share_its_line() {
     for rooms in [hall.rooms.clone(), other.clone()] {
         for _ in 0..4 {
             let (hall, rooms) = (Arc::clone(&hall), rooms.clone());
-            talks.spawn(async move {
-                for nth in 0..25 {
-                    let change = post(&hall.owner, &nth.to_string());
-                    rooms.commit(hall.room, command(&hall.owner, change)).await.unwrap();
-                }
-            });
+            talks.spawn(async move { talk(&hall, &rooms, 25).await });
         }
     }
     talks.join_all().await;
