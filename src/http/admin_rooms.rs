@@ -13,8 +13,8 @@ use crate::api::{
     CreateRoomFor, ErrorBody, JoinRequestView, MembershipView, MessageView, RoomChange, RoomView,
 };
 use crate::app::App;
-use crate::domain::{JoinRequestId, MembershipId, Page, RoomId, RoomKind, User};
-use crate::service::{Error, Result, join_requests, memberships, messages, parse_id, rooms};
+use crate::domain::{JoinRequestId, MembershipId, Page, RoomId, RoomKind};
+use crate::service::{Result, join_requests, memberships, messages, parse_id, rooms};
 
 /// The calls of administration for all that is not an account.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -79,25 +79,13 @@ async fn create(
     Query(of): Query<OfKind>,
     Json(body): Json<CreateRoomFor>,
 ) -> Result<Json<RoomView>> {
-    let owner = owner_of(&app, admin, body.owner_id.as_deref()).await?;
-    let room = if of.is_group == Some(false) {
-        let addressed = body.addressed_users_id.ok_or_else(|| missing("addressed_users_id"))?;
-        let addressed = parse_id("addressed_users_id", &addressed)?;
-        rooms::open_private(&app, &owner, addressed).await?.room
-    } else {
-        rooms::create(&app, &owner, body.name.ok_or_else(|| missing("name"))?).await?.0
-    };
+    let parse =
+        |field: &'static str, id: Option<String>| id.map(|id| parse_id(field, &id)).transpose();
+    let owner = parse("owner_id", body.owner_id)?;
+    let addressed = parse("addressed_users_id", body.addressed_users_id)?;
+    let kind = of.kind().unwrap_or(RoomKind::Group);
+    let room = rooms::create_for(&app, admin.user, owner, kind, (body.name, addressed)).await?;
     Ok(Json(RoomView::from(&room)))
-}
-
-fn missing(field: &'static str) -> Error {
-    Error::invalid(field, "is missing")
-}
-
-async fn owner_of(app: &App, admin: Admin, owner: Option<&str>) -> Result<User> {
-    let Some(owner) = owner else { return Ok(admin.user) };
-    let owner = app.store.user(parse_id("owner_id", owner)?).await?;
-    owner.ok_or(Error::NotFound("User"))
 }
 
 /// Any room

@@ -159,13 +159,15 @@ impl Held {
 }
 
 /// Gives an upload free that was held for a command which did not store it: one that was refused, or that
-/// repeated a message with another upload of the same file. Returns at once. Where the outcome is unknown it stays,
-/// for the retry; the collector takes what no message comes of.
+/// repeated a message with another upload of the same file. Returns at once. Where the outcome is unknown, or a retry
+/// with the same `client_id` is invited, it stays for that; the collector takes what no message comes of.
 pub fn settle(app: &App, held: Option<Held>, outcome: &std::result::Result<Committed, Refused>) {
     let Some(Held { attachment, client_id }) = held else { return };
     let is_free = match outcome {
         Ok(committed) => !holds(&committed.event, attachment),
         Err(Refused::Unknown) => false,
+        // The same message comes again, or is on another way already: it finds its upload as it left it.
+        Err(Refused::Overloaded | Refused::Unavailable(_)) => client_id.given().is_none(),
         Err(_) => true,
     };
     if !is_free {

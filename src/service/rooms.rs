@@ -46,6 +46,34 @@ pub async fn create(app: &App, owner: &User, name: String) -> Result<(Room, Memb
     Ok((known(app, id).await?, memberships::require(app, id, owner.id).await?))
 }
 
+/// Makes a room for `owner`, or for the administrator who asks: a group of this name, or the private room with
+/// `addressed`.
+///
+/// # Errors
+///
+/// - [`Error::NotFound`] if there is no such owner.
+/// - As [`create`] and [`open_private`]; [`Error::Invalid`] if what the kind needs is missing.
+pub async fn create_for(
+    app: &App,
+    admin: User,
+    owner: Option<UserId>,
+    kind: RoomKind,
+    (name, addressed): (Option<String>, Option<UserId>),
+) -> Result<Room> {
+    let owner = match owner {
+        None => admin,
+        Some(owner) => app.store.user(owner).await?.ok_or(Error::NotFound("User"))?,
+    };
+    let missing = |field: &'static str| Error::invalid(field, "is missing");
+    match kind {
+        RoomKind::Group => Ok(create(app, &owner, name.ok_or_else(|| missing("name"))?).await?.0),
+        RoomKind::Private => {
+            let addressed = addressed.ok_or_else(|| missing("addressed_users_id"))?;
+            Ok(open_private(app, &owner, addressed).await?.room)
+        }
+    }
+}
+
 /// Answers with the private room of `requester` and the user `addressed`, and makes it if there is none: the
 /// same pair always gets the same room, whoever asks, also when both ask at the same instant. Who was taken
 /// out of it by an administrator is in it again.
@@ -296,6 +324,7 @@ pub async fn update(
     if name.is_none() && owner.is_none() {
         return Ok(room);
     }
+    let is_given = owner.is_some();
     let (owner, owner_email) = match owner {
         Some(owner) => {
             let user = app.store.user(owner).await?.ok_or(Error::NotFound("User"))?;
@@ -307,7 +336,13 @@ pub async fn update(
     let change = Change::Update { name, owner, owner_email };
     match app.rooms.commit(id, command(admin, change, Authority::Service)).await {
         Ok(_) => known(app, id).await,
-        Err(Refused::NoMember) => Err(Error::invalid("owner_id", "must be a member of the room")),
+        Err(Refused::NoMember) if is_given => {
+            Err(Error::invalid("owner_id", "must be a member of the room"))
+        }
+        Err(Refused::NoMember) => {
+            let detail = "The room has just got another owner; try again.";
+            Err(Error::Conflict(ErrorCode::Conflict, detail))
+        }
         Err(refused) => Err(refused.into()),
     }
 }

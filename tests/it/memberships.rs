@@ -224,7 +224,8 @@ async fn a_deletion_that_stopped_in_the_middle_is_finished_and_may_run_twice() {
     // The account is gone, and the node stopped before the rooms were told.
     app.store.remove_user(ann.id).await.unwrap();
     let (one, another) = tokio::join!(deletions::run_once(app), deletions::run_once(app));
-    (one.unwrap(), another.unwrap());
+    one.unwrap();
+    another.unwrap();
     deletions::run_once(app).await.unwrap();
     assert_eq!(app.store.room_ids_of(ann.id).await.unwrap(), []);
     assert_eq!(world.members(&world.bob).await, pairs(&[("bob", "owner")]));
