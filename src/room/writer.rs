@@ -259,23 +259,7 @@ impl Writer {
         mut numbered: Vec<Numbered>,
         mut waiting: VecDeque<Queued>,
     ) -> VecDeque<Queued> {
-        let events: Vec<Event> = numbered.iter().map(|one| one.event.clone()).collect();
-        let started = Instant::now();
-        let mut told_unknown = false;
-        let appended = loop {
-            match self.shared.store.append(&events).await {
-                Appended::Unknown(error) if started.elapsed() < GIVE_UP => {
-                    tracing::warn!(room.id = %self.room, %error, "the outcome of an append is unknown");
-                    if started.elapsed() >= DEADLINE && !told_unknown {
-                        tell_unknown(&mut numbered);
-                        told_unknown = true;
-                    }
-                    tokio::time::sleep(backoff(started.elapsed())).await;
-                }
-                decided => break decided,
-            }
-        };
-        self.shared.metrics.appended(appended.label(), events.len(), started.elapsed());
+        let appended = self.append_until_decided(&mut numbered).await;
         match appended {
             Appended::All => self.committed(numbered).await,
             Appended::PositionTaken { index } => {
@@ -299,6 +283,48 @@ impl Writer {
             }
         }
         waiting
+    }
+
+    /// Hands the events to the store, and the same ones again as long as it is not known what became of them.
+    async fn append_until_decided(&self, numbered: &mut [Numbered]) -> Appended {
+        let events: Vec<Event> = numbered.iter().map(|one| one.event.clone()).collect();
+        let started = Instant::now();
+        let mut is_uncertain = false;
+        let appended = loop {
+            match self.shared.store.append(&events).await {
+                Appended::Unknown(error) if started.elapsed() < GIVE_UP => {
+                    tracing::warn!(room.id = %self.room, %error, "the outcome of an append is unknown");
+                    is_uncertain = true;
+                }
+                Appended::PositionTaken { index } if is_uncertain => {
+                    // Perhaps by an earlier one of these very attempts.
+                    match self.own(&events[index.min(events.len())..]).await {
+                        Ok(0) => break Appended::PositionTaken { index },
+                        Ok(own) if index + own == events.len() => break Appended::All,
+                        Ok(own) => break Appended::PositionTaken { index: index + own },
+                        Err(error) => {
+                            tracing::warn!(room.id = %self.room, %error, "an unknown outcome cannot be looked up");
+                        }
+                    }
+                }
+                decided => break decided,
+            }
+            if started.elapsed() >= DEADLINE {
+                tell_unknown(numbered);
+            }
+            tokio::time::sleep(backoff(started.elapsed())).await;
+        };
+        self.shared.metrics.appended(appended.label(), events.len(), started.elapsed());
+        appended
+    }
+
+    /// How many of `events`, from the first on, stand in the log as these very ones.
+    async fn own(&self, events: &[Event]) -> Result<usize, StoreError> {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(0) };
+        let after = Seq(first.seq.0 - 1);
+        let limit = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        let stored = self.shared.store.events(self.room, after, last.seq, limit).await?;
+        Ok(events.iter().zip(&stored).take_while(|(own, stored)| own.nonce == stored.nonce).count())
     }
 
     /// Takes in what is durable: state, then the room, then the answers. So whoever is told a position finds

@@ -3,4 +3,5 @@
 pub(crate) mod hall;
 mod model;
 mod order;
+mod outcomes;
 mod queue;

@@ -17,6 +17,8 @@ use serde_json::value::RawValue;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
+use crate::support::{Fault, Faulty};
+
 /// The longest that any condition is waited for.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -157,10 +159,16 @@ fn id<Id>(make: impl FnOnce(u64, u64) -> Id) -> Id {
 
 impl Hall {
     pub(crate) async fn new() -> Self {
+        Self::with_faults([]).await
+    }
+
+    /// A hall whose next appends meet these faults.
+    pub(super) async fn with_faults(faults: impl IntoIterator<Item = Fault>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("natter.db");
         let store: DynStore = Arc::new(Embedded::open(path, Options::default()).await.unwrap());
-        let rooms = rooms_over(&store).await;
+        let faulty: DynStore = Faulty::new(Arc::clone(&store), faults);
+        let rooms = rooms_over(&faulty).await;
         let owner = sign_up(&store, "owner").await;
         let room = id(RoomId::new);
         let first = event(room, &owner, added(&owner, Role::Owner));

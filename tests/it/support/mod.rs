@@ -1,8 +1,10 @@
 //! What tests of behaviours stand on: a real node on a free port, and people who call it.
 
 mod client;
+mod faulty;
 mod node;
 mod rooms;
 
 pub(crate) use client::{Answer, PASSWORD, Person};
+pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use node::TestNode;
