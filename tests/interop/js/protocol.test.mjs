@@ -104,6 +104,8 @@ describe("Engine.IO, the connection", () => {
 
   test("a payload over the limit is 413, and the server lives on", async () => {
     const polling = await Polling.open(node);
+    await polling.post(`40${JSON.stringify(auth())}`);
+    await polling.next(/^42\["online_users"/);
     const body = "4".repeat(polling.handshake.maxPayload + 1);
     // The server need not read what it refuses; a client that is still sending then sees the connection go.
     const answer = await fetch(polling.url, { method: "POST", body }).catch(({ cause }) => cause);
