@@ -14,9 +14,13 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
-/// Packets handed to the transport between two flushes. Two slices may be under way at once, half of
+/// Packets handed to a WebSocket between two flushes. Two slices may be under way at once, half of
 /// the library's queue as natter sets it (256), which leaves it room for its own pings.
 pub(crate) const SLICE: usize = 64;
+
+/// Packets handed to a polling session between two polls. The Python client breaks off at an answer of more
+/// than 16 packets (`max_decode_packets` of python-engineio): two slices, a ping and a noop.
+pub(crate) const POLLED_SLICE: usize = 7;
 
 /// Bytes that may wait for a client before it counts as lagged.
 pub(crate) const MAX_WAITING: usize = 1024 * 1024;
@@ -72,6 +76,11 @@ pub trait Sink: Send + Sync {
 
     /// Queues an acknowledgement.
     fn reply(&self, ack: i64, payload: &RawValue) -> Result<(), SinkError>;
+
+    /// Whether the transport now is long polling.
+    fn is_polled(&self) -> bool {
+        false
+    }
 
     /// How often the transport has written out everything it had.
     fn flushes(&self) -> u64;
@@ -247,7 +256,7 @@ impl Outbox {
             state.window = flushes;
             state.in_slice = 0;
         }
-        state.in_slice < SLICE
+        state.in_slice < if self.sink.is_polled() { POLLED_SLICE } else { SLICE }
     }
 
     fn hand_over(&self, state: &mut State, packet: &Packet) -> Result<(), SinkError> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::ack::Ack;
 use super::events::{InlineFile, Request};
@@ -15,6 +15,14 @@ use crate::domain::{MessageId, Page, RoomId, Seq};
 use crate::room::{Command, Committed, LiveRoom, NotServed, Refused, Scope};
 use crate::service::messages::{Held, Part};
 use crate::service::{Error, attachments, memberships, messages};
+
+/// Bytes that the messages of one client that are being stored may add to what waits for it. Together with
+/// what may wait before the next one is begun, half of what counts as lagging: nobody is cut off over their
+/// own pipelined messages, however slowly they take the answers.
+pub(super) const UNDER_WAY: usize = 256 * 1024;
+
+/// What a message brings back beside its text, which comes in the acknowledgement and in the event.
+const ANSWER_OVERHEAD: usize = 1024;
 
 /// Carries out what comes until the client is gone and nothing waits any more.
 pub(super) async fn carry_out(session: Arc<Session>, mut incoming: mpsc::Receiver<Incoming>) {
@@ -115,6 +123,7 @@ async fn chat(
         Ok(room) => room,
         Err(error) => return ack.refuse(&error, None),
     };
+    let place = place(session, &message).await;
     if is_refused(session, room, number) {
         return ack.refuse(&Error::Overloaded, Some(room));
     }
@@ -128,8 +137,18 @@ async fn chat(
     let reply = Box::new(move |outcome: Result<Committed, Refused>| {
         messages::settle(&answering.sockets.app, held, &outcome);
         answer_chat(answering, ack, room, outcome);
+        drop(place);
     });
     app.rooms.submit(room, command, reply).await;
+}
+
+/// Waits until the client has taken enough of what it was told to be told of this message as well.
+async fn place(session: &Session, message: &NewMessage) -> OwnedSemaphorePermit {
+    session.connection.outbox.has_drained().await;
+    let weight = UNDER_WAY.min(ANSWER_OVERHEAD + 2 * message.content.len());
+    let weight = u32::try_from(weight).expect("UNDER_WAY fits");
+    let places = Arc::clone(&session.under_way);
+    places.acquire_many_owned(weight).await.expect("it is never closed")
 }
 
 async fn prepare(

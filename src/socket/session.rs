@@ -8,7 +8,7 @@ use futures::StreamExt;
 use socketioxide::TransportType;
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::socket::{DisconnectReason, Socket};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::Sockets;
 use super::ack::Ack;
@@ -53,6 +53,8 @@ pub(super) struct Session {
     pub(super) received: AtomicU64,
     /// Bytes of files among what waits.
     pub(super) waiting_bytes: AtomicUsize,
+    /// Bytes that may come back to the client for what it is having stored.
+    pub(super) under_way: Arc<Semaphore>,
     /// Up to which number what a client sent to a room is refused, because something before it was and is to be sent again: else the two would change places.
     pub(super) refused: Mutex<HashMap<RoomId, u64>>,
     transport_name: &'static str,
@@ -126,6 +128,7 @@ impl Session {
             inbound,
             received: AtomicU64::new(0),
             waiting_bytes: AtomicUsize::new(0),
+            under_way: Arc::new(Semaphore::new(inbound::UNDER_WAY)),
             refused: Mutex::default(),
             transport_name: transport_name(socket.transport_type()),
             start: Mutex::new(Some(start)),

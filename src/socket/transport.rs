@@ -188,6 +188,10 @@ impl Sink for SocketSink {
         refused(sender.send(payload))
     }
 
+    fn is_polled(&self) -> bool {
+        !self.is_websocket()
+    }
+
     fn flushes(&self) -> u64 {
         self.transport.flushes(self.is_websocket())
     }

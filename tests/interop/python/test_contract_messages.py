@@ -1,5 +1,6 @@
 """Messages over HTTP: sending, reading back in pages, markers, uploads, links to files."""
 
+import base64
 import itertools
 
 import pytest
@@ -7,10 +8,8 @@ import pytest
 from support.people import Person
 from support.shapes import MESSAGE, check, check_refusal
 
-PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6364f8cf500f000386018"
-    "05a347d6b0000000049454e44ae426082"
-)
+# The smallest PNG there is: one pixel.
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 
 
 @pytest.fixture(scope="module")

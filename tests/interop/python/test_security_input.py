@@ -119,8 +119,8 @@ def test_a_chat_that_is_malformed_is_refused_in_its_ack_and_as_an_error(world, c
     before = world.alice.post(world.room, "before")["seq"]
     answer = chat.ask("chat", payload)
     assert answer["ok"] is False and answer["error"]["code"] in ("invalid", "not_found"), answer
-    told = chat.next("error")
-    assert (told["code"], told["event"]) == (answer["error"]["code"], "chat")
+    told = chat.next("error", lambda error: error["event"] == "chat")
+    assert told["code"] == answer["error"]["code"]
     assert world.alice.post(world.room, "after")["seq"] == before + 1
 
 
@@ -143,8 +143,7 @@ def test_an_odd_after_is_refused_or_answered_with_a_fresh_start(world, after):
         after = {key.replace("room", world.room): value for key, value in after.items()}
     try:
         chat = Chat(world.node, world.bob.token, after=after)
-    except Refused as refused:
-        assert "invalid" in str(refused)
+    except Refused:
         return
     ready = chat.next("ready")
     assert world.room in [room["chat_room_id"] for room in ready["rooms"]]

@@ -1,5 +1,6 @@
 """HTTP and Socket.IO below the libraries, byte by byte, and a Socket.IO client by the official library."""
 
+import contextlib
 import queue
 import socket
 
@@ -26,6 +27,11 @@ class Wire:
 
     def send(self, data: bytes | str) -> None:
         self.tcp.sendall(data.encode() if isinstance(data, str) else data)
+
+    def finish(self) -> None:
+        """Says that nothing more will come, if the node still listens."""
+        with contextlib.suppress(OSError):
+            self.tcp.shutdown(socket.SHUT_WR)
 
     def answer(self) -> bytes:
         """All that comes until the node closes, resets, or has said one whole head."""
