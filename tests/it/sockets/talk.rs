@@ -67,7 +67,7 @@ async fn what_cannot_be_is_refused_in_the_answer_and_as_an_event() {
     let (mut socket, _) = enter(&node, &ann, &room).await;
     let cases = [
         ("chat", json!({"content": " ", "message_type": "text"}), "invalid"),
-        ("chat", json!({"content": "x".repeat(20_000), "message_type": "text"}), "invalid"),
+        ("chat", json!({"content": "x".repeat(20_000), "message_type": "text"}), "too_large"),
         ("chat", json!({"content": 7}), "invalid"),
         ("chat", json!("hello"), "invalid"),
         ("chat", json!(null), "invalid"),
