@@ -54,7 +54,7 @@ async fn one_event(session: &Arc<Session>, mut incoming: Incoming) {
             more_messages(session, &incoming.ack, oldest, limit).await
         }
         Ok(Request::OpenRoom { room }) => open_room(session, &incoming.ack, room).await,
-        Ok(Request::CloseRoom { room }) => close_room(session, &incoming.ack, room),
+        Ok(Request::CloseRoom { room }) => close_room(session, &incoming.ack, room).await,
         Ok(Request::Typing { room, is_typing }) => {
             typing(session, &incoming.ack, room, is_typing).await
         }
@@ -241,10 +241,13 @@ async fn open_room(session: &Session, ack: &Ack, named: Option<RoomId>) -> Resul
     Ok(())
 }
 
-fn close_room(session: &Session, ack: &Ack, named: Option<RoomId>) -> Result<(), Error> {
+async fn close_room(session: &Session, ack: &Ack, named: Option<RoomId>) -> Result<(), Error> {
     let id = room_of(session, named)?;
-    let room = session.connection.serves(id).ok_or(Error::NotFound("Room"))?;
-    room.close(&session.connection);
+    match session.connection.serves(id) {
+        Some(room) => room.close(&session.connection),
+        // Nothing to close for a member; an outsider hears what every other event tells them.
+        None => drop(memberships::require(&session.sockets.app, id, session.user.id).await?),
+    }
     ack.done(&PlainAnswer {});
     Ok(())
 }
