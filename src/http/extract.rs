@@ -7,26 +7,23 @@ use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::body;
 use super::error::Refusal;
 use super::malformed::{self, Broken};
 use crate::app::App;
 use crate::client::{ClientAddress, client_address};
 use crate::service::Error;
 
-/// The longest body that is no upload: 1 MiB.
-pub(crate) const MAX_BODY: usize = 1024 * 1024;
-
 /// A JSON body, and a JSON answer.
 ///
 /// As a body: an object (or what `T` takes beside it, but never an array, which serde would read into any
-/// struct), `application/json`, not compressed, at most [`MAX_BODY`].
+/// struct), `application/json`, not compressed, at most [`body::MAX`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -37,7 +34,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         if !is_json(request.headers()) {
             return Err(Refusal::UnsupportedMediaType("The body must be application/json."));
         }
-        let body = body(request, state).await?;
+        let body = body::read(request, state).await?;
         malformed::json(&body).map(Self).map_err(|broken| broken.in_body().into())
     }
 }
@@ -48,7 +45,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// A form, `application/x-www-form-urlencoded`, of at most [`MAX_BODY`].
+/// A form, `application/x-www-form-urlencoded`, of at most [`body::MAX`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Form<T>(pub(crate) T);
 
@@ -60,7 +57,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
             let detail = "The body must be application/x-www-form-urlencoded.";
             return Err(Refusal::UnsupportedMediaType(detail));
         }
-        let body = body(request, state).await?;
+        let body = body::read(request, state).await?;
         malformed::form(&body).map(Self).map_err(|broken| broken.in_body().into())
     }
 }
@@ -104,21 +101,6 @@ impl FromRequestParts<App> for ClientAddress {
         let ConnectInfo(peer) = peer.ok_or_else(|| Error::internal("a request without a peer"))?;
         Ok(client_address(*peer, &parts.headers, &app.config.trusted_proxies))
     }
-}
-
-/// Reads a body that is no upload.
-async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
-    let encoding = request.headers().get(CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| encoding != "identity") {
-        return Err(Refusal::UnsupportedMediaType("The body must not be compressed."));
-    }
-    Bytes::from_request(request, state).await.map_err(|rejection| {
-        Refusal::Service(if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-            Error::TooLarge(format!("The body must be at most {MAX_BODY} bytes."))
-        } else {
-            Error::MalformedParameter("The body did not come whole.".to_owned())
-        })
-    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

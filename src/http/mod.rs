@@ -9,6 +9,7 @@ mod admin_rooms;
 mod admin_users;
 mod assets;
 mod attachments;
+mod body;
 mod cors;
 mod detach;
 mod error;
@@ -36,7 +37,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use self::error::Refusal;
-pub(crate) use self::extract::{Form, Json, MAX_BODY, Path, Query};
+pub(crate) use self::extract::{Form, Json, Path, Query};
 pub(crate) use self::page::{PageParams, Paged, Paging};
 pub(crate) use self::session::{Admin, Session};
 
@@ -51,8 +52,9 @@ pub(crate) fn router(app: App) -> Router {
         .merge(openapi::pages(&document))
         .fallback(move |request: Request| async move { roots.answer(&request) })
         .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn_with_state(app.clone(), detach::detach))
+        .layer(DefaultBodyLimit::max(body::MAX))
+        .layer(from_fn(body::ahead))
+        .layer(from_fn_with_state(app.tasks.clone(), detach::detach))
         .layer(from_fn(security::headers))
         .with_state(app)
 }

@@ -110,7 +110,9 @@ pub(super) fn pages(document: &utoipa::openapi::OpenApi) -> Router<App> {
         let json = json.clone();
         async move { ([(CONTENT_TYPE, "application/json")], json) }
     };
-    let ui = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    // Else the page asks a service on the internet whether the document is valid.
+    let config = Config::from("/openapi.json").validator_url("none");
+    let ui = SwaggerUi::new("/docs").config(config);
     let docs = Router::new().merge(ui).layer(from_fn(docs_policy));
     docs.route("/openapi.json", get(send))
 }

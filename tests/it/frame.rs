@@ -1,8 +1,13 @@
 //! What every call has in common: refusals, headers, origins, the web client's place.
 
+use std::time::Duration;
+
 use natter::config::Origin;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::support::{Answer, Person, TestNode};
 
@@ -118,6 +123,30 @@ async fn browsers_get_the_client_and_the_documentation() {
     let policy = docs.header("content-security-policy");
     assert!(policy.contains("script-src") || policy.contains("default-src 'self'"), "{policy}");
     docs.is(200);
+    let settings = one.get("/docs/swagger-initializer.js").await.is(200);
+    let settings = settings.as_str().unwrap();
+    assert!(
+        settings.contains("/openapi.json") && settings.contains("\"validatorUrl\": \"none\""),
+        "{settings}"
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_the_connection_to_the_next_call() {
+    let node = TestNode::start().await;
+    let mut stream = TcpStream::connect(node.addr()).await.unwrap();
+    let head = "POST /refresh-token HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n";
+    let mut answers = String::new();
+    for _ in 0..3 {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut buffer = [0; 4096];
+        let early = timeout(Duration::from_millis(100), stream.read(&mut buffer)).await;
+        assert!(early.is_err(), "answered before the body was there");
+        stream.write_all(b"hello").await.unwrap();
+        let read = timeout(Duration::from_secs(20), stream.read(&mut buffer)).await;
+        answers += str::from_utf8(&buffer[..read.unwrap().unwrap()]).unwrap();
+    }
+    assert_eq!(answers.matches("HTTP/1.1 401").count(), 3, "{answers}");
 }
 
 #[tokio::test]
