@@ -38,7 +38,8 @@ export function underWay(entry: Entry, me: User): Shown {
     client_id: entry.client_id,
     attachment: null,
   };
-  return { key: `c:${entry.client_id}`, message, entry, isOwn: true };
+  // A copy, for entries change inside: what is shown is compared by identity.
+  return { key: `c:${entry.client_id}`, message, entry: { ...entry }, isOwn: true };
 }
 
 /** Whether `next` continues what `message` began. */
