@@ -34,6 +34,10 @@ it('manages users, rooms, requests and memberships', async () => {
   await row('newcomer').getByText('Administrator', { exact: true }).waitFor();
   await row('newcomer').getByRole('button', { name: 'Take the role away' }).click();
   await row('newcomer').getByRole('button', { name: 'Make administrator' }).waitFor();
+  await row('newcomer').getByRole('button', { name: 'Disable' }).click();
+  await row('newcomer').getByText('disabled').waitFor();
+  await row('newcomer').getByRole('button', { name: 'Enable' }).click();
+  await row('newcomer').getByRole('button', { name: 'Disable' }).waitFor();
   await row('newcomer').getByRole('button', { name: 'Delete newcomer' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
   await row('newcomer').waitFor({ state: 'detached' });

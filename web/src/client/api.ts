@@ -1,6 +1,7 @@
 /** The HTTP calls of docs/PROTOCOL.md, one method each. All throw {@link NatterError}. */
 import type { Http, Page } from './http.ts';
 import type {
+  Account,
   Draft,
   JoinRequest,
   Member,
@@ -14,6 +15,7 @@ import type {
   User,
   UserName,
 } from './types.ts';
+import type * as wire from './wire.ts';
 
 /** Where a page of history lies; without any, the newest page. */
 export interface HistoryAt {
@@ -35,7 +37,7 @@ export class Api {
   // Accounts
 
   signUp(email: string, username: string, password: string): Promise<User> {
-    return this.http.call('POST', '/signup', { json: { email, username, password }, auth: false });
+    return this.http.call('POST', '/signup', { json: { email, username, password } satisfies wire.SignUp, auth: false });
   }
 
   /** `username` may be the e-mail. */
@@ -54,7 +56,7 @@ export class Api {
 
   /** Every older token and socket of the user ends; the answer is a new token. */
   changePassword(current_password: string, new_password: string): Promise<TokenAnswer> {
-    return this.http.call('PUT', '/users/me/password', { json: { current_password, new_password } });
+    return this.http.call('PUT', '/users/me/password', { json: { current_password, new_password } satisfies wire.PasswordChange });
   }
 
   logOutEverywhere(): Promise<void> {
@@ -65,11 +67,11 @@ export class Api {
 
   /** The caller's rooms of one kind, newest activity first. */
   rooms(is_group: boolean): Promise<RoomEntry[]> {
-    return this.http.all('POST', '/user/submitted-chat-rooms', { json: { is_group } });
+    return this.http.all('POST', '/user/submitted-chat-rooms', { json: { is_group } satisfies wire.SubmittedRooms });
   }
 
-  createRoom(name: string): Promise<{ chat_room: RoomInfo; session: Membership }> {
-    return this.http.call('POST', '/chat-rooms', { json: { name } });
+  createRoom(name: string): Promise<wire.CreatedRoom> {
+    return this.http.call('POST', '/chat-rooms', { json: { name } satisfies wire.CreateRoom });
   }
 
   /** A group room by its id, also for who is no member. */
@@ -87,16 +89,18 @@ export class Api {
   }
 
   /** The private room with this person, always the same. */
-  privateRoom(addressed_users_id: string): Promise<{ chat_room: RoomInfo }> {
-    return this.http.call('POST', '/pv-chat-room', { json: { addressed_users_id } });
+  privateRoom(addressed_users_id: string): Promise<wire.PrivateRoom> {
+    return this.http.call('POST', '/pv-chat-room', { json: { addressed_users_id } satisfies wire.OpenPrivateRoom });
   }
 
   askToJoin(chat_room_id: string, message?: string): Promise<JoinRequest> {
-    return this.http.call('POST', '/join-request', { json: { chat_room_id, ...(message ? { message } : {}) } });
+    const json = { chat_room_id, message: message ?? null } satisfies wire.AskToJoin;
+    return this.http.call('POST', '/join-request', { json });
   }
 
-  answerJoinRequest(join_request_id: string, approval_status: boolean): Promise<unknown> {
-    return this.http.call('POST', '/handle-join-request', { json: { join_request_id, approval_status } });
+  answerJoinRequest(join_request_id: string, approval_status: boolean): Promise<wire.AnsweredJoinRequest> {
+    const json = { join_request_id, approval_status } satisfies wire.AnswerJoinRequest;
+    return this.http.call('POST', '/handle-join-request', { json });
   }
 
   /** Names of those online among the people whom the caller has a private room with. */
@@ -128,11 +132,11 @@ export class Api {
 
   /** The way of bots and back ends; {@link NatterClient.send} survives a lost connection. */
   post(room: string, draft: Draft): Promise<Message> {
-    return this.http.call('POST', `/chat-rooms/${encodeURIComponent(room)}/messages`, { json: draft });
+    return this.http.call('POST', `/chat-rooms/${encodeURIComponent(room)}/messages`, { json: draft satisfies wire.NewMessage });
   }
 
   markRead(room: string, seq: number): Promise<ReadMarker> {
-    return this.http.call('PUT', `/chat-rooms/${encodeURIComponent(room)}/read-marker`, { json: { seq } });
+    return this.http.call('PUT', `/chat-rooms/${encodeURIComponent(room)}/read-marker`, { json: { seq } satisfies wire.MarkRead });
   }
 }
 
@@ -145,15 +149,15 @@ export class AdminApi {
   }
 
   /** A page of users; `next` is {@link Page.next} of the page before. */
-  users(next?: string): Promise<Page<User>> {
+  users(next?: string): Promise<Page<Account>> {
     return this.#page(next ?? '/admin/users');
   }
 
-  createUser(user: { email: string; username: string; password: string; is_admin?: boolean }): Promise<User> {
+  createUser(user: wire.NewAccount): Promise<Account> {
     return this.#http.call('POST', '/admin/users', { json: user });
   }
 
-  updateUser(id: string, change: { is_admin?: boolean; username?: string; email?: string; password?: string }): Promise<User> {
+  updateUser(id: string, change: wire.AccountChange): Promise<Account> {
     return this.#http.call('PATCH', `/admin/users/${encodeURIComponent(id)}`, { json: change });
   }
 
@@ -166,7 +170,7 @@ export class AdminApi {
   }
 
   renameRoom(id: string, name: string): Promise<RoomInfo> {
-    return this.#http.call('PATCH', `/admin/chat-rooms/${encodeURIComponent(id)}`, { json: { name } });
+    return this.#http.call('PATCH', `/admin/chat-rooms/${encodeURIComponent(id)}`, { json: { name } satisfies wire.RoomChange });
   }
 
   deleteRoom(id: string): Promise<void> {

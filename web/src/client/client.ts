@@ -339,7 +339,7 @@ export class NatterClient extends Emitter<ClientEvents> {
   }
 
   async #openNow(chat_room_id: string): Promise<void> {
-    const opened = await this.#connection.request<OpenedRoom>('open_room', { chat_room_id });
+    const opened = (await this.#connection.request('open_room', { chat_room_id })) as OpenedRoom;
     const room = this.rooms.get(chat_room_id);
     if (!room) return;
     room.opened(opened, opened.messages, opened.online_users);
@@ -348,10 +348,10 @@ export class NatterClient extends Emitter<ClientEvents> {
   }
 
   async #sendMarker(chat_room_id: string, seq: number): Promise<void> {
-    const marker = await this.#connection.request<{ seq: number; unread: number }>('mark_read', { chat_room_id, seq });
+    const marker = await this.#connection.request('mark_read', { chat_room_id, seq });
     const room = this.rooms.get(chat_room_id);
     if (!room || !this.me || marker.seq < room.readSeq) return;
-    room.marked({ chat_room_id, user_id: this.me.id, seq: marker.seq, unread: marker.unread });
+    room.marked({ chat_room_id, user_id: this.me.id, seq: marker.seq, unread: marker.unread ?? null });
     this.emit('rooms', undefined);
   }
 
@@ -398,8 +398,8 @@ export class NatterClient extends Emitter<ClientEvents> {
       {
         ready: () => this.outbox === outbox && this.#connection.isReady,
         send: async (chat_room_id, draft) => {
-          const { message } = await this.#connection.request<{ message: Message }>('chat', { chat_room_id, ...draft });
-          return message;
+          const { message } = await this.#connection.request('chat', { chat_room_id, ...draft });
+          return message as Message;
         },
         upload: async (room, file, onProgress, signal) => {
           const stored = await upload(this.#http, room, file, { onProgress, signal });

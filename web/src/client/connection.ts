@@ -3,6 +3,7 @@ import { io, type Socket } from 'socket.io-client';
 import { Backoff } from './backoff.ts';
 import { NatterError } from './errors.ts';
 import type { Ack, Position, Ready } from './types.ts';
+import type { ClientEventAnswers, ClientEventPayloads } from './wire.ts';
 
 export type ConnectionState =
   | { kind: 'stopped' }
@@ -100,7 +101,7 @@ export class Connection {
   }
 
   /** Sends an event; the fields of its acknowledgement. Throws {@link NatterError}. */
-  async request<T>(event: string, payload: object): Promise<T> {
+  async request<E extends keyof ClientEventPayloads, T = ClientEventAnswers[E]>(event: E, payload: ClientEventPayloads[E]): Promise<T> {
     if (!this.isReady) throw new NatterError('offline', 'There is no connection.');
     let ack: Ack<T>;
     try {
@@ -109,9 +110,9 @@ export class Connection {
       if (!this.isReady) throw new NatterError('offline', 'The connection was lost.', { cause });
       throw new NatterError('unknown', 'The server did not answer in time.', { cause });
     }
-    if (ack?.ok) return ack;
-    const { code = 'internal', detail = 'Refused.', retry_after } = ack?.error ?? {};
-    throw new NatterError(code, detail, retry_after === undefined ? {} : { retryAfter: retry_after });
+    if (ack.ok) return ack;
+    const { code, detail, retry_after } = ack.error;
+    throw new NatterError(code, detail, typeof retry_after === 'number' ? { retryAfter: retry_after } : {});
   }
 
   async #auth(): Promise<object> {

@@ -1,36 +1,10 @@
 /** What went wrong, in terms a program can act on. */
+import type * as wire from './wire.ts';
 
-/** The closed list of the server's codes, and two of the client's own: `offline` and `aborted`. */
-export type ErrorCode =
-  | 'invalid'
-  | 'email_taken'
-  | 'username_taken'
-  | 'already_member'
-  | 'already_requested'
-  | 'own_room'
-  | 'already_handled'
-  | 'private_with_oneself'
-  | 'last_admin'
-  | 'unauthorized'
-  | 'forbidden'
-  | 'signup_closed'
-  | 'not_found'
-  | 'method_not_allowed'
-  | 'conflict'
-  | 'client_id_conflict'
-  | 'too_large'
-  | 'unsupported_media_type'
-  | 'rate_limited'
-  | 'overloaded'
-  | 'unavailable'
-  | 'unknown'
-  | 'draining'
-  | 'storage_full'
-  | 'internal'
-  | 'offline'
-  | 'aborted';
+/** The server's closed list of codes, and two of the client's own. */
+export type ErrorCode = wire.ErrorCode | 'offline' | 'aborted';
 
-const PASSING: ReadonlySet<string> = new Set([
+const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'rate_limited',
   'overloaded',
   'unavailable',
@@ -39,10 +13,7 @@ const PASSING: ReadonlySet<string> = new Set([
   'offline',
 ]);
 
-export interface FieldError {
-  field: string;
-  message: string;
-}
+export type FieldError = wire.FieldError;
 
 /** Every failure of this library. `message` is the server's sentence, fit for a person. */
 export class NatterError extends Error {

@@ -1,5 +1,6 @@
 /** HTTP with tokens, errors as {@link NatterError}, and paging by `Link`. */
-import { asNatterError, NatterError, type FieldError } from './errors.ts';
+import { asNatterError, NatterError } from './errors.ts';
+import type { ErrorBody } from './wire.ts';
 
 export interface Call {
   query?: Record<string, string | number | boolean | undefined>;
@@ -134,9 +135,10 @@ function parse(text: string, response: Response): unknown {
   }
 }
 
-/** The error that an answer outside 2xx stands for. Also for answers of a proxy, which have no code. */
+/** The error that an answer outside 2xx stands for. */
 export function refusal(status: number, data: unknown, headers: Headers): NatterError {
-  const answer = (data ?? {}) as { code?: string; detail?: string; errors?: FieldError[] };
+  // A proxy in between answers in its own way.
+  const answer = (data ?? {}) as Partial<ErrorBody>;
   const retryAfter = Number(headers.get('retry-after') ?? Number.NaN);
   const requestId = headers.get('x-request-id');
   return new NatterError(

@@ -8,7 +8,6 @@ import type {
   Position,
   ReadMarker,
   RemovalReason,
-  Role,
   RoomEntry,
   RoomTail,
   Typing,
@@ -26,7 +25,7 @@ export interface RoomEvent {
   seq: number;
   message?: Message;
   user?: Person;
-  role?: Role;
+  role?: string;
   reason?: RemovalReason;
   name?: string;
   owner?: Person;
@@ -175,13 +174,13 @@ export class Room {
     if (message.user_id !== this.#me && message.seq > this.readSeq) this.unread += 1;
   }
 
-  #memberAdded(user: Person, role: Role, seq: number): void {
+  #memberAdded(user: Person, role: string, seq: number): void {
     this.members?.set(user.id, {
       id: `${this.id}:${user.id}`,
       user,
       role,
       created_at: new Date().toISOString(),
-      last_seen: null,
+      last_seen: new Date().toISOString(),
       is_online: this.online.has(user.username),
       read_seq: seq,
     });
@@ -202,7 +201,7 @@ export class Room {
     }
     if (marker.user_id !== this.#me) return;
     this.readSeq = Math.max(this.readSeq, marker.seq);
-    if (marker.unread !== undefined) this.unread = marker.unread;
+    if (typeof marker.unread === 'number') this.unread = marker.unread;
   }
 
   /** Somebody came (`here`) or went. */

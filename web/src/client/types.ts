@@ -1,170 +1,62 @@
 /**
- * The shapes on the wire, as docs/PROTOCOL.md gives them. Times are RFC 3339 UTC; ids are opaque.
+ * The shapes on the wire under the names that this library uses. They come from the server's own documents
+ * (`wire.ts`, see scripts/types.mjs); what the documents call optional is `null` in the server's answers, never absent.
  */
+import type * as wire from './wire.ts';
+
+export type { Limits, UserName } from './wire.ts';
 
 /** An account as its owner and administrators see it. */
-export interface User {
-  id: string;
-  email: string;
-  username: string;
-  is_online: boolean;
-  is_admin: boolean;
-}
-
-/** A person as others see them in a search. */
-export interface UserName {
-  id: string;
-  username: string;
-}
-
+export type User = wire.UserView;
+/** An account as administrators see it. */
+export type Account = wire.AccountView;
 /** A person as members of a common room see them. */
-export interface Person {
-  id: string;
-  email: string;
-  username: string;
-}
-
+export type Person = wire.UserBrief;
 /** A conversation: a group, or the private room of two people (its name is both usernames). */
-export interface RoomInfo {
-  id: string;
-  name: string;
-  created_at: string;
-  is_group: boolean;
-  last_activity: string;
-  owner: Person;
-}
-
-/** A room in the caller's own list. */
-export interface RoomEntry extends RoomInfo {
-  role: Role;
-  /** Messages behind the caller's read marker. */
-  unread: number;
-  read_seq: number;
-  /** The room's tail when this entry was made. */
-  seq: number;
-  epoch: Epoch;
-  last_message: Message | null;
-  /** The other person of a private room. */
-  peer: UserName | null;
-}
-
-export type Role = 'owner' | 'member';
-
-/** Which life of the log a position belongs to. Opaque; it changes when a server is restored from a backup. */
-export type Epoch = string | number;
-
+export type RoomInfo = wire.RoomView;
 /** The contract calls a membership a "session". */
-export interface Membership {
-  id: string;
-  created_at: string;
-  last_seen: string | null;
-  user: Person;
-  chat_room: RoomInfo;
-}
-
-export interface Member {
-  id: string;
-  user: Person;
-  role: Role;
-  created_at: string;
-  last_seen: string | null;
-  is_online: boolean;
-  read_seq: number;
-}
-
-export interface JoinRequest {
-  id: string;
-  message: string | null;
-  /** `null` until the owner answers. */
-  approved: boolean | null;
-  created_at: string;
-  user: Person;
-  chat_room: RoomInfo;
-}
-
+export type Membership = wire.MembershipView;
+export type Member = wire.MemberView;
+/** Which life of the log a position belongs to. It changes when a server is restored from a backup. */
+export type Epoch = string;
 export type MessageType = 'text' | 'image' | 'file';
+/** What an upload answers; `id` goes into `chat` as `attachment_id`. */
+export type Upload = wire.AttachmentView;
+export type TokenAnswer = wire.TokenView;
+/** A room's tail. */
+export type RoomTail = wire.Position;
+/** A place in a room's log. */
+export type Position = Omit<wire.Position, 'chat_room_id'>;
+export type Ready = wire.Ready;
+export type ReadMarker = wire.ReadMarkerSignal;
+export type Typing = wire.TypingSignal;
 
-export interface Attachment {
-  id: string;
-  file_name: string;
-  /** Bytes. */
-  size: number;
-  content_type: string;
-  width: number | null;
-  height: number | null;
-  /** A signed path that an `<img>` can load for as long as a token lives. */
-  thumbnail_path: string | null;
-}
+export type Attachment = Required<wire.AttachmentView>;
 
-export interface Message {
-  id: string;
-  chat_room_id: string;
-  user_id: string;
-  username: string;
-  content: string;
-  /** When it was stored. */
-  timestamp: string;
-  message_type: MessageType;
-  file_name: string | null;
-  /** A signed path, see {@link Attachment.thumbnail_path}. */
-  file_path: string | null;
-  /** The position in the room's log: 1, 2, 3 ... without holes, the same for every reader. */
-  seq: number;
-  /** Counts messages only. */
-  ordinal: number;
-  client_id: string | null;
+export interface Message extends Omit<Required<wire.MessageView>, 'attachment'> {
   attachment: Attachment | null;
 }
 
-/** What an upload answers; `id` goes into `chat` as `attachment_id`. */
-export interface Upload {
-  id: string;
-  file_name: string;
-  size: number;
-  content_type: string;
+/** A room in the caller's own list. */
+export interface RoomEntry extends Omit<Required<wire.RoomEntryView>, 'last_message'> {
+  last_message: Message | null;
 }
 
-export interface TokenAnswer {
-  access_token: string;
-  token_type: string;
-  /** Seconds. */
-  expires_in: number;
+/** `approved` is null until the owner answers. */
+export type JoinRequest = Required<wire.JoinRequestView>;
+
+/** What an owner sees of their room. */
+export interface RoomDetails extends wire.RoomDetails {
+  chat_room_join_requests: JoinRequest[];
 }
 
-export interface Limits {
-  max_message_bytes: number;
-  max_inline_file_bytes: number;
-  max_upload_bytes: number;
-  max_packet_bytes: number;
-  max_client_id_chars: number;
-  page: number;
-}
-
-/** A place in a room's log. */
-export interface Position {
-  seq: number;
-  epoch: Epoch;
-}
-
-export interface RoomTail extends Position {
-  chat_room_id: string;
-}
-
-export interface Ready {
-  rooms: RoomTail[];
-  limits: Limits;
-}
-
-export interface ResumeTruncated extends RoomTail {
+export interface OpenedRoom extends wire.OpenRoomAnswer {
   messages: Message[];
 }
 
-export interface OpenedRoom extends Position {
-  messages: Message[];
-  online_users: string[];
-}
+export type ResumeTruncated = wire.Position & { messages: Message[] };
 
-/** What `chat` takes. */
+/** What `chat` takes beside the room. */
 export interface Draft {
   content: string;
   message_type: MessageType;
@@ -173,36 +65,7 @@ export interface Draft {
   file_name?: string;
 }
 
-export interface ReadMarker {
-  chat_room_id: string;
-  user_id: string;
-  seq: number;
-  /** On one's own sockets only. */
-  unread?: number;
-}
-
-export interface Typing {
-  chat_room_id: string;
-  user_id: string;
-  username: string;
-  is_typing: boolean;
-  /** Seconds. */
-  expires_in: number;
-}
-
+/** Why somebody is no longer in a room. */
 export type RemovalReason = 'left' | 'removed' | 'account_deleted';
 
-/** The details that an owner sees of their room. */
-export interface RoomDetails {
-  chat_room_details: RoomInfo;
-  chat_room_join_requests: JoinRequest[];
-}
-
-/** The refusal inside an acknowledgement. */
-export interface Refusal {
-  code: string;
-  detail: string;
-  retry_after?: number;
-}
-
-export type Ack<T> = ({ ok: true } & T) | { ok: false; error: Refusal };
+export type Ack<T> = ({ ok: true } & T) | { ok: false; error: wire.AnswerError };
