@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::text::{Invalid, check_prose};
-use super::{Attachment, AttachmentId, RoomId, UserId, Username};
+use super::{Attachment, RoomId, UserId, Username};
 
 /// The text of a message: at most [`MessageText::MAX_BYTES`] bytes, no control characters but tab and
 /// line ends.
@@ -112,12 +112,10 @@ pub struct Draft {
     pub message_type: MessageType,
     /// The client's key for retries.
     pub client_id: Option<ClientId>,
-    /// What is attached: the caller has made sure that it is the author's, and of this room.
-    pub attachment: Option<AttachmentId>,
 }
 
 impl Draft {
-    /// Checks the parts of a message together: a text must not be blank, a picture or a file needs an
+    /// Checks the parts of a message together; `is_attached` says whether it comes with a file. A text must not be blank, a picture or a file needs an
     /// attachment, a text has none.
     ///
     /// # Errors
@@ -128,20 +126,20 @@ impl Draft {
         text: MessageText,
         message_type: MessageType,
         client_id: Option<ClientId>,
-        attachment: Option<AttachmentId>,
+        is_attached: bool,
     ) -> Result<Self, Invalid> {
-        match (message_type, attachment) {
-            (MessageType::Text, None) if text.is_blank() => {
+        match (message_type, is_attached) {
+            (MessageType::Text, false) if text.is_blank() => {
                 Err(Invalid::new("content", "must not be blank"))
             }
-            (MessageType::Text, Some(_)) => Err(Invalid::new(
+            (MessageType::Text, true) => Err(Invalid::new(
                 "message_type",
                 "must be image or file when something is attached",
             )),
-            (MessageType::Image | MessageType::File, None) => {
+            (MessageType::Image | MessageType::File, false) => {
                 Err(Invalid::new("file", "must be given (or attachment_id) for an image or a file"))
             }
-            _ => Ok(Self { room, text, message_type, client_id, attachment }),
+            _ => Ok(Self { room, text, message_type, client_id }),
         }
     }
 }
@@ -173,14 +171,8 @@ mod tests {
     use crate::domain::Nonce;
 
     fn draft(text: &str, message_type: MessageType, attached: bool) -> Result<Draft, Invalid> {
-        let attachment = attached.then(|| AttachmentId::new(1, 1));
-        Draft::parse(
-            RoomId::new(1, 1),
-            MessageText::parse(text.to_owned())?,
-            message_type,
-            None,
-            attachment,
-        )
+        let text = MessageText::parse(text.to_owned())?;
+        Draft::parse(RoomId::new(1, 1), text, message_type, None, attached)
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`prepare`] checks and makes a command, the room's writer decides and stores it, and [`settle`] takes back what
 //! was held for a command that was refused. [`post`] is all of it for who can wait.
 
+use super::attachments;
 use super::memberships::{refusal_of_outsider, require};
 use super::{Error, Result, new_nonce, parse_id};
 use crate::api::{MessageView, NewMessage, TypingSignal};
@@ -36,7 +37,7 @@ pub async fn post(
     author: &User,
     room: RoomId,
     new: NewMessage,
-    inline: Option<Upload>,
+    inline: Option<InlineFile<'_>>,
 ) -> Result<Committed> {
     let command = prepare(app, author, room, new, inline).await?;
     let held = Held::of(&command);
@@ -49,12 +50,13 @@ pub async fn post(
     }
 }
 
-/// Checks a message and makes what the room's writer is to decide: whether `author` may post is asked there. Without an
-/// attachment it does not wait. What it attaches is free again once [`settle`] is told of a refusal.
+/// Checks a message, stores the file inside it, and makes what the room's writer is to decide: whether `author` may post is asked there.
+/// Without an attachment it does not wait. What it attaches is free again once [`settle`] is told of a refusal.
 ///
 /// # Errors
 ///
 /// - [`Error::RateLimited`] if the author sends too much.
+/// - As [`attachments::inline`] for the file inside it.
 /// - [`Error::TooLarge`] if the text is longer than a message may be.
 /// - [`Error::Invalid`], [`Error::MalformedParameter`] if its parts break rules.
 /// - [`Error::NotFound`] if the attachment is none of the author's in this room, `conflict` if another
@@ -65,7 +67,7 @@ pub async fn prepare(
     author: &User,
     room: RoomId,
     new: NewMessage,
-    inline: Option<Upload>,
+    inline: Option<InlineFile<'_>>,
 ) -> Result<Command> {
     app.limits.message(author.id)?;
     let named = new.attachment_id.as_deref();
@@ -76,16 +78,22 @@ pub async fn prepare(
     }
     let text = MessageText::parse(new.content)?;
     let client_id = new.client_id.map(ClientId::parse).transpose()?;
-    let attachment = inline.as_ref().map(|upload| upload.attachment.id).or(named);
+    let is_attached = inline.is_some() || named.is_some();
     let nonce = new_nonce();
     let key = client_id.clone().unwrap_or_else(|| ClientId::minted(nonce));
-    // Checked with what the author says it is, before anything is attached for it.
-    let said = new.message_type.unwrap_or(match attachment {
-        None => MessageType::Text,
-        Some(_) => MessageType::File,
+    // Checked with what the author says it is, before anything is stored or attached for it.
+    let said = new.message_type.unwrap_or(match is_attached {
+        false => MessageType::Text,
+        true => MessageType::File,
     });
-    let draft = Draft::parse(room, text, said, client_id, attachment)?;
-    let upload = match draft.attachment {
+    let draft = Draft::parse(room, text, said, client_id, is_attached)?;
+    let attachment = match inline {
+        Some(InlineFile { name, bytes }) => {
+            Some(attachments::inline(app, author.id, room, name, bytes).await?.attachment.id)
+        }
+        None => named,
+    };
+    let upload = match attachment {
         None => None,
         Some(id) => Some(attach(app, author.id, room, id, &key).await?),
     };
@@ -103,6 +111,15 @@ pub async fn prepare(
     };
     let (change, authority) = (Change::Post(message), Authority::Member);
     Ok(Command { sender: author.id, client_id: key, nonce, change, authority })
+}
+
+/// A file that comes inside a message.
+#[derive(Debug, Clone, Copy)]
+pub struct InlineFile<'a> {
+    /// What its sender calls it.
+    pub name: &'a str,
+    /// All of it.
+    pub bytes: &'a [u8],
 }
 
 async fn attach(

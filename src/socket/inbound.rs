@@ -12,9 +12,9 @@ use crate::api::{
     ChatAnswer, MarkReadAnswer, MoreMessagesAnswer, NewMessage, OpenRoomAnswer, PlainAnswer,
 };
 use crate::domain::{MessageId, Page, RoomId, Seq};
-use crate::room::{Command, Committed, LiveRoom, NotServed, Refused, Scope};
+use crate::room::{Committed, LiveRoom, NotServed, Refused, Scope};
 use crate::service::messages::{Held, Part};
-use crate::service::{Error, attachments, memberships, messages};
+use crate::service::{Error, memberships, messages};
 
 /// Bytes that the messages of one client that are being stored may add to what waits for it. Together with
 /// what may wait before the next one is begun, half of what counts as lagging: nobody is cut off over their
@@ -128,7 +128,11 @@ async fn chat(
         return ack.refuse(&Error::Overloaded, Some(room));
     }
     let app = &session.sockets.app;
-    let command = match prepare(session, room, message, file).await {
+    let file = file.as_ref().map(|file| messages::InlineFile {
+        name: file.name.as_deref().unwrap_or_default(),
+        bytes: &file.bytes,
+    });
+    let command = match messages::prepare(app, &session.user, room, message, file).await {
         Ok(command) => command,
         Err(error) => return refuse_chat(session, &ack, room, &error),
     };
@@ -149,23 +153,6 @@ async fn place(session: &Session, message: &NewMessage) -> OwnedSemaphorePermit 
     let weight = u32::try_from(weight).expect("UNDER_WAY fits");
     let places = Arc::clone(&session.under_way);
     places.acquire_many_owned(weight).await.expect("it is never closed")
-}
-
-async fn prepare(
-    session: &Session,
-    room: RoomId,
-    message: NewMessage,
-    file: Option<InlineFile>,
-) -> Result<Command, Error> {
-    let app = &session.sockets.app;
-    let upload = match file {
-        None => None,
-        Some(InlineFile { name, bytes }) => {
-            let name = name.as_deref().unwrap_or_default();
-            Some(attachments::inline(app, session.user.id, room, name, &bytes).await?)
-        }
-    };
-    messages::prepare(app, &session.user, room, message, upload).await
 }
 
 /// Tells the sender what became of a message. The answer to a stranger of the room needs a look at the store, and so a task of its own.
