@@ -96,16 +96,20 @@ def test_who_missed_too_much_gets_the_newest_page(node):
             chat.close()
 
 
-def test_typing_and_read_markers_are_told_to_the_others(world, connect):
-    alice, bob = (connect(person, chat_room_id=world.room) for person in (world.alice, world.bob))
-    bob.next("online_users")
-    assert alice.ask("typing", {"is_typing": True})["ok"]
-    typing = bob.next("typing")
-    assert (typing["username"], typing["is_typing"], typing["chat_room_id"]) == (world.alice.name, True, world.room)
-    message = bob.say("read me")["message"]
-    assert alice.ask("mark_read", {"seq": message["seq"]})["unread"] == 0
-    marker = bob.next("read_marker", lambda event: event["seq"] == message["seq"])
-    assert marker["user_id"] == world.alice.id and "unread" not in marker
+def test_typing_and_read_markers_are_told_to_the_others(node, connect):
+    owner, member = Person.sign_up(node), Person.sign_up(node)
+    room = owner.create_room()
+    member.enter(room, owner)
+    writer, watcher = connect(owner, chat_room_id=room), connect(member, chat_room_id=room)
+    for chat in (writer, watcher):
+        chat.next("online_users")
+    assert writer.ask("typing", {"is_typing": True})["ok"]
+    typing = watcher.next("typing")
+    assert (typing["username"], typing["is_typing"], typing["chat_room_id"]) == (owner.name, True, room)
+    message = watcher.say("read me")["message"]
+    assert writer.ask("mark_read", {"seq": message["seq"]})["unread"] == 0
+    marker = watcher.next("read_marker", lambda event: event["seq"] == message["seq"] and event["user_id"] == owner.id)
+    assert "unread" not in marker
 
 
 def test_the_owner_is_told_of_a_request_and_the_asker_of_the_answer(node, world, connect):

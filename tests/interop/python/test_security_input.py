@@ -119,8 +119,7 @@ def test_a_chat_that_is_malformed_is_refused_in_its_ack_and_as_an_error(world, c
     before = world.alice.post(world.room, "before")["seq"]
     answer = chat.ask("chat", payload)
     assert answer["ok"] is False and answer["error"]["code"] in ("invalid", "not_found"), answer
-    told = chat.next("error", lambda error: error["event"] == "chat")
-    assert told["code"] == answer["error"]["code"]
+    chat.next("error", lambda error: (error["event"], error["code"]) == ("chat", answer["error"]["code"]))
     assert world.alice.post(world.room, "after")["seq"] == before + 1
 
 
@@ -135,7 +134,7 @@ def test_any_other_event_that_is_malformed_is_refused_and_the_connection_stays(c
 @pytest.mark.parametrize(
     "after",
     [5, "x", [], {"x": 5}, {"0" * 24: 5}, {"room": -1}, {"room": 2**63}, {"room": 1e308}, {"room": {"seq": "x"}}, {"room": {"seq": 1, "epoch": {}}},
-     {"room": {"seq": 10**9, "epoch": "x"}}, {f"{index:024x}": 1 for index in range(5000)}],
+     {"room": {"seq": 10**9, "epoch": "x"}}, {f"{index:024x}": 1 for index in range(1000)}],
     ids=lambda after: repr(after)[:40],
 )  # fmt: skip
 def test_an_odd_after_is_refused_or_answered_with_a_fresh_start(world, after):
