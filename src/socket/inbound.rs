@@ -7,12 +7,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::ack::Ack;
 use super::events::{InlineFile, Request};
-use super::session::{Incoming, PAGE, Session};
+use super::session::{Incoming, PAGE, Refused, Session};
 use crate::api::{
     ChatAnswer, MarkReadAnswer, MoreMessagesAnswer, NewMessage, OpenRoomAnswer, PlainAnswer,
 };
 use crate::domain::{MessageId, Page, RoomId, Seq};
-use crate::room::{Committed, LiveRoom, NotServed, Refused, Scope};
+use crate::room::{self, Committed, LiveRoom, NotServed, Scope};
 use crate::service::messages::{Held, Part};
 use crate::service::{Error, memberships, messages};
 
@@ -73,7 +73,7 @@ pub(super) fn refuse(session: &Session, incoming: &Incoming, error: &Error) {
         _ => None,
     };
     if let Some(room) = room {
-        refuse_what_follows(session, room);
+        refuse_what_follows(session, room, error);
     }
     incoming.ack.refuse(error, room);
 }
@@ -93,22 +93,29 @@ fn room_of(session: &Session, named: Option<RoomId>) -> Result<RoomId, Error> {
 
 /// From now on, whatever the client has sent to the room until now is refused: something before it was
 /// refused in a way that invites to send it again, and would change places with it.
-fn refuse_what_follows(session: &Session, room: RoomId) {
-    let received = session.received.load(Ordering::SeqCst);
+fn refuse_what_follows(session: &Session, room: RoomId, error: &Error) {
+    let through = session.received.load(Ordering::SeqCst);
+    let too_fast = match error {
+        Error::RateLimited { detail, retry_after } => Some((*detail, *retry_after)),
+        _ => None,
+    };
     let mut refused = session.refused.lock().unwrap_or_else(PoisonError::into_inner);
-    refused.insert(room, received);
+    refused.insert(room, Refused { through, too_fast });
 }
 
-fn is_refused(session: &Session, room: RoomId, number: u64) -> bool {
+/// Why the event with this number is refused for what was refused before it, if it is: for the same reason, as far as the client
+/// can act on it.
+fn refused_with(session: &Session, room: RoomId, number: u64) -> Option<Error> {
     let mut refused = session.refused.lock().unwrap_or_else(PoisonError::into_inner);
-    match refused.get(&room) {
-        Some(through) if number <= *through => true,
-        Some(_) => {
-            refused.remove(&room);
-            false
-        }
-        None => false,
+    let Refused { through, too_fast } = *refused.get(&room)?;
+    if number > through {
+        refused.remove(&room);
+        return None;
     }
+    Some(match too_fast {
+        Some((detail, retry_after)) => Error::RateLimited { detail, retry_after },
+        None => Error::Overloaded,
+    })
 }
 
 async fn chat(
@@ -124,8 +131,8 @@ async fn chat(
         Err(error) => return ack.refuse(&error, None),
     };
     let place = place(session, &message).await;
-    if is_refused(session, room, number) {
-        return ack.refuse(&Error::Overloaded, Some(room));
+    if let Some(error) = refused_with(session, room, number) {
+        return ack.refuse(&error, Some(room));
     }
     let app = &session.sockets.app;
     let file = file.as_ref().map(|file| messages::InlineFile {
@@ -138,7 +145,7 @@ async fn chat(
     };
     let held = Held::of(&command);
     let answering = Arc::clone(session);
-    let reply = Box::new(move |outcome: Result<Committed, Refused>| {
+    let reply = Box::new(move |outcome: Result<Committed, room::Refused>| {
         messages::settle(&answering.sockets.app, held, &outcome);
         answer_chat(answering, ack, room, outcome);
         drop(place);
@@ -156,14 +163,19 @@ async fn place(session: &Session, message: &NewMessage) -> OwnedSemaphorePermit 
 }
 
 /// Tells the sender what became of a message. The answer to a stranger of the room needs a look at the store, and so a task of its own.
-fn answer_chat(session: Arc<Session>, ack: Ack, room: RoomId, outcome: Result<Committed, Refused>) {
+fn answer_chat(
+    session: Arc<Session>,
+    ack: Ack,
+    room: RoomId,
+    outcome: Result<Committed, room::Refused>,
+) {
     let app = session.sockets.app.clone();
     match outcome {
         Ok(Committed { event, .. }) => match messages::view(&app, &event, session.user.id) {
             Ok(message) => ack.done(&ChatAnswer { message }),
             Err(error) => ack.refuse(&error, Some(room)),
         },
-        Err(Refused::NotFound) => {
+        Err(room::Refused::NotFound) => {
             app.tasks.spawn(async move {
                 let refusal = memberships::refusal_of_outsider(&session.sockets.app, room).await;
                 refuse_chat(&session, &ack, room, &refusal.unwrap_or_else(Error::from));
@@ -175,7 +187,7 @@ fn answer_chat(session: Arc<Session>, ack: Ack, room: RoomId, outcome: Result<Co
 
 fn refuse_chat(session: &Session, ack: &Ack, room: RoomId, error: &Error) {
     if error.retry_after().is_some() {
-        refuse_what_follows(session, room);
+        refuse_what_follows(session, room, error);
     }
     ack.refuse(error, Some(room));
 }

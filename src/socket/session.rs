@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt;
 use socketioxide::TransportType;
@@ -56,12 +57,21 @@ pub(super) struct Session {
     /// Bytes that may come back to the client for what it is having stored.
     pub(super) under_way: Arc<Semaphore>,
     /// Up to which number what a client sent to a room is refused, because something before it was and is to be sent again: else the two would change places.
-    pub(super) refused: Mutex<HashMap<RoomId, u64>>,
+    pub(super) refused: Mutex<HashMap<RoomId, Refused>>,
     transport_name: &'static str,
     start: Mutex<Option<Start>>,
     state: Mutex<State>,
     /// Why the server has ended the connection, if it has.
     ended: Arc<OnceLock<&'static str>>,
+}
+
+/// What was refused in a room in a way that invites to send it again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused {
+    /// The last event that the client had sent by then.
+    pub(super) through: u64,
+    /// What the client did too often, and when to come back, if that was why.
+    pub(super) too_fast: Option<(&'static str, Duration)>,
 }
 
 /// Where a session is between its handshake and its end.

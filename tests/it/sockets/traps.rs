@@ -181,3 +181,28 @@ async fn a_user_has_so_many_sockets_and_no_more() {
     wait("a free place", || node.app().rooms.connections() == 1).await;
     sign_on(&node, &ann).await;
 }
+
+#[tokio::test]
+async fn who_says_too_much_is_told_so_for_all_that_is_too_much() {
+    let node = TestNode::with(|config| {
+        config.limits.message_burst = natter::config::Limit::new(5);
+        config.limits.messages_per_second = natter::config::Limit::new(1);
+    })
+    .await;
+    let ann = node.sign_up("ann").await;
+    let room = room_of(&ann, &[]).await;
+    let (mut socket, _) = enter(&node, &ann, &room).await;
+    for nth in 0..20 {
+        socket.queue(&format!("42{nth}{}", json!(["chat", {"content": nth.to_string()}]))).await;
+    }
+    socket.flush().await;
+    for nth in 0..20 {
+        let answer = socket.answer(nth).await;
+        if nth < 5 {
+            assert_eq!(answer["message"]["seq"], nth + 2);
+        } else {
+            assert_eq!(answer["error"]["code"], "rate_limited", "{nth}: {answer}");
+            assert!(answer["error"]["retry_after"].as_u64() >= Some(1));
+        }
+    }
+}
