@@ -23,7 +23,7 @@ run: client ## Start the whole chat service at http://localhost:8080
 build: client ## Build the release binary, target/release/natter
 	cargo build --locked --release
 
-test: rules test-rust interop test-web deny ## Everything that can fail, from nothing (installs what it needs)
+test: rules client test-rust interop test-web deny ## Everything that can fail, from nothing (installs what it needs)
 
 lint: ## Format and clippy, warnings are errors
 	cargo fmt --all --check
