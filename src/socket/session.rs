@@ -151,7 +151,7 @@ impl Session {
     pub(super) async fn run(self: Arc<Self>) {
         let start = self.start.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Start { after, incoming }) = start else { return };
-        if !self.is_taken() {
+        if !self.is_taken() || !self.is_still_good().await {
             return;
         }
         let entered = match self.connection.scope {
@@ -188,6 +188,23 @@ impl Session {
         app.metrics.connections.with_label_values(&labels).inc();
         *state = State::Connected(labels);
         true
+    }
+
+    /// Looks again whether the user's session is good, now that a revocation would find the connection: it may have come between
+    /// the look at the token and this.
+    async fn is_still_good(&self) -> bool {
+        match self.sockets.app.store.user(self.user.id).await {
+            Ok(Some(user)) if !user.is_disabled && user.generation == self.user.generation => true,
+            Ok(_) => {
+                self.connection.revoke();
+                false
+            }
+            Err(error) => {
+                tracing::warn!(user.id = %self.user.id, %error, "an account cannot be read");
+                self.connection.outbox.end(Ended::Unavailable);
+                false
+            }
+        }
     }
 
     /// The transport has ended.

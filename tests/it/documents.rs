@@ -1,6 +1,17 @@
-//! The documents of the wire are what the types say. `UPDATE_DOCS=1 cargo test documents` writes them anew.
+//! The documents of the wire are what the node serves and the types say. `UPDATE_DOCUMENTS=1 cargo test documents` writes
+//! them anew.
 
 use std::path::Path;
+
+use crate::support::TestNode;
+
+#[tokio::test]
+async fn the_document_of_the_calls_is_the_one_that_is_served() {
+    let node = TestNode::start().await;
+    let served = reqwest::get(format!("{}/openapi.json", node.url())).await.unwrap();
+    assert_eq!(served.headers()["content-type"], "application/json");
+    is_current("docs/openapi.json", &(served.text().await.unwrap() + "\n"));
+}
 
 #[test]
 fn the_document_of_the_sockets_is_current() {
@@ -35,13 +46,13 @@ fn collect<'a>(value: &'a serde_json::Value, references: &mut Vec<&'a str>) {
 /// Compares a document with what it ought to be, or writes it when asked to.
 fn is_current(path: &str, current: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
+    if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
         std::fs::write(&path, current).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         written == current,
-        "{} is out of date: run UPDATE_DOCS=1 cargo test documents",
+        "{} is out of date: run UPDATE_DOCUMENTS=1 cargo test documents",
         path.display()
     );
 }

@@ -18,7 +18,6 @@ mod media;
 mod memberships;
 mod messages;
 mod node;
-mod openapi;
 mod revocations;
 mod rooms;
 mod sockets;
