@@ -19,6 +19,37 @@ for (const version of VERSIONS) {
   }
 }
 
+test("fifty people who write at once, by every client there is, are read in one order by all", async () => {
+  const ways = VERSIONS.flatMap((version) => Object.values(TRANSPORTS).map((transports) => [version, transports]));
+  const owner = await Person.signUp(node, "owner");
+  const room = await owner.createRoom();
+  const people = await Promise.all(Array.from({ length: 50 }, () => Person.signUp(node, "crowd")));
+  await Promise.all(people.map((person) => person.enter(room, owner)));
+  const writers = await Promise.all(
+    people.map((person, index) => {
+      const [version, transports] = ways[index % ways.length];
+      const kind = index % 2 ? {} : { chat_room_id: room };
+      return Client.connect(version, node, transports, { token: person.token, ...kind });
+    }),
+  );
+  await Promise.all(writers.map((writer, index) => writer.next(index % 2 ? "ready" : "joined")));
+  const answers = await Promise.all(
+    writers.flatMap((writer, index) =>
+      Array.from({ length: 10 }, (_, number) => writer.say(`${index}:${number}`, { chat_room_id: room })),
+    ),
+  );
+  assert.ok(answers.every(({ ok }) => ok));
+  const seen = await Promise.all(writers.map((writer) => writer.messages(500)));
+  const order = seen[0].map(({ seq, content }) => `${seq} ${content}`);
+  for (const other of seen) assert.deepEqual(other.map(({ seq, content }) => `${seq} ${content}`), order);
+  assert.deepEqual(seen[0].map(({ seq }) => seq), Array.from({ length: 500 }, (_, index) => seen[0][0].seq + index));
+  for (const index of writers.keys()) {
+    const own = seen[0].filter(({ content }) => content.startsWith(`${index}:`)).map(({ content }) => content);
+    assert.deepEqual(own, Array.from({ length: 10 }, (_, number) => `${index}:${number}`), "each writer's own order");
+  }
+  writers.forEach((writer) => writer.close());
+});
+
 function behaves(version, transports) {
   let alice, bob, room;
   const open = [];

@@ -275,6 +275,26 @@ describe("Socket.IO, events", () => {
     });
   }
 
+  for (const [what, packet] of Object.entries({
+    "an array without end": `42["chat",${"[".repeat(100_000)}`,
+    "an object without end": `42["chat",${'{"a":'.repeat(50_000)}`,
+    "a depth that closes": `42["chat",${"[".repeat(50_000)}${"]".repeat(50_000)}]`,
+    "half a character": '42["chat",{"content":"\\ud800","message_type":"text"}]',
+    "a name of a megabyte": `42["${"a".repeat(1_000_000)}",{}]`,
+    "an ack number beyond all bounds": `42${"9".repeat(1000)}["chat",{}]`,
+    "more arguments than one": '428["chat",{"content":"a","message_type":"text"},{"content":"b"},3,4]',
+  })) {
+    test(`an event with ${what} leaves the server as it was`, async () => {
+      const socket = await Socket.connect(node, auth());
+      socket.send(packet);
+      const other = await Socket.connect(node, auth());
+      other.send('421["typing",{"is_typing":false}]');
+      assert.match(await other.next(/^431/), /"ok":true/);
+      socket.close();
+      other.close();
+    });
+  }
+
   test("an unknown event is refused in its ack", async () => {
     const socket = await Socket.connect(node, auth());
     socket.send('429["no_such_event",{}]');

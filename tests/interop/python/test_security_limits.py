@@ -74,6 +74,26 @@ def test_a_flood_is_refused_without_a_trace_in_the_room(limited):
     chat.close()
 
 
+def test_typing_and_presence_that_flicker_are_told_a_few_times_only(node):
+    owner, flicker = Person.sign_up(node), Person.sign_up(node)
+    room = owner.create_room()
+    flicker.enter(room, owner)
+    watcher = Chat(node, owner.token, chat_room_id=room)
+    chat = Chat(node, flicker.token, chat_room_id=room)
+    watcher.next("join", lambda event: event["username"] == flicker.name)
+    for index in range(200):
+        chat.ask("typing", {"is_typing": True})
+    for _ in range(20):
+        Chat(node, flicker.token, chat_room_id=room).close()
+    fence = chat.say("whatever came before this has come")["message"]["id"]
+    watcher.next("chat", lambda event: event["message"]["id"] == fence)
+    told = [name for name, _ in watcher.kept]
+    assert 1 <= told.count("typing") <= 20
+    assert told.count("join") == 0 and told.count("leave") == 0, "the user was there all the time"
+    for one in (watcher, chat):
+        one.close()
+
+
 @with_limits(sockets_per_user=3)
 def test_one_socket_too_many_of_a_user_is_refused_in_words(limited):
     person, other = Person.sign_up(limited), Person.sign_up(limited)

@@ -64,6 +64,28 @@ def test_the_allowed_origin_may_send_a_token_and_no_cookie(cross):
     assert cross.call("GET", "/users/me", headers={"Origin": ORIGIN}).headers["access-control-allow-origin"] == ORIGIN
 
 
+def test_where_the_public_url_is_known_no_header_makes_another_origin_ones_own():
+    node = Node(NATTER_PUBLIC_URL="https://chat.example.org")
+    try:
+        for headers, status in (
+            ({"Origin": "https://chat.example.org"}, 200),
+            ({"Origin": "http://evil.example", "Host": "evil.example"}, 403),
+            ({"Origin": "http://evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}, 403),
+            ({"Origin": "http://chat.example.org"}, 403),
+        ):
+            assert httpx.get(node.url + POLLING, headers=headers).status_code == status, headers
+    finally:
+        node.stop()
+
+
+def test_links_name_no_host_and_request_ids_are_the_servers_own(cross):
+    for _ in range(2):
+        cross.create_room()
+    answer = cross.call("GET", "/chat-rooms?limit=1", headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Request-Id": "evil"})
+    assert answer.links["next"]["url"].startswith("/chat-rooms?")
+    assert "evil" not in str(answer.headers)
+
+
 @pytest.mark.parametrize("path", ["/users/me", "/chat-rooms", "/chat-rooms/{room}/messages", "/users?name=x"])
 def test_what_needs_a_token_is_kept_by_no_cache(cross, path):
     answer = cross.call("GET", path.format(room=cross.room))
