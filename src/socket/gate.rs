@@ -7,7 +7,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 
 use super::Sockets;
 use super::transport::Transport;
@@ -22,23 +21,28 @@ const ANONYMOUS_BYTES: u64 = 128 * 1024;
 /// The largest answer to a handshake: the library's has some 120 bytes.
 const HANDSHAKE_ANSWER: usize = 4096;
 
-#[derive(Debug, Default, Deserialize)]
-struct Query {
-    sid: Option<String>,
-    transport: Option<String>,
+/// What the library makes of a parameter of the query: the first one counts, as it is written. Whoever
+/// reads it otherwise (decoded, or the last one) takes a request for another than the library does, and
+/// the bounds on strangers hold for the wrong one.
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// Whether the library takes a request for one to a WebSocket.
+fn is_to_websocket(query: &str) -> bool {
+    let transport = parameter(query, "transport").and_then(|value| value.split('=').next());
+    transport == Some("websocket")
 }
 
 /// Passes a request of Engine.IO on, or refuses it.
 pub(super) async fn gate(State(sockets): State<Sockets>, request: Request, next: Next) -> Response {
-    let query = axum::extract::Query::<Query>::try_from_uri(request.uri());
-    let Query { sid, transport } = query.map(|query| query.0).unwrap_or_default();
-    let is_websocket = transport.as_deref() == Some("websocket");
-    match sid {
+    let query = request.uri().query().unwrap_or_default();
+    let is_websocket = is_to_websocket(query);
+    let session = parameter(query, "sid").map(|sid| sockets.transports().get(sid));
+    match session {
         None => handshake(&sockets, request, next, is_websocket).await,
-        Some(sid) => match sockets.transports().get(&sid) {
-            Some(transport) => of_session(transport, request, next, is_websocket).await,
-            None => session_unknown(),
-        },
+        Some(Some(transport)) => of_session(transport, request, next, is_websocket).await,
+        Some(None) => session_unknown(),
     }
 }
 
@@ -149,5 +153,28 @@ fn compact(request: &mut Request) {
     *request.headers_mut() = headers;
     if let Ok(uri) = request.uri().to_string().parse::<Uri>() {
         *request.uri_mut() = uri;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_is_read_as_the_library_reads_it() {
+        for (query, sid, is_websocket) in [
+            ("EIO=4&transport=polling&sid=A", Some("A"), false),
+            ("EIO=4&transport=websocket", None, true),
+            ("sid=A&sid=B&transport=websocket&transport=polling", Some("A"), true),
+            ("transport=polling&transport=websocket", None, false),
+            ("s%69d=A&transport=w%65bsocket", None, false),
+            ("transport=websocket&x=%ff", None, true),
+            ("transport=websocket=polling&sid=A=B", Some("A=B"), true),
+            ("sid&transport&sid=&xsid=A", Some(""), false),
+            ("", None, false),
+        ] {
+            assert_eq!(parameter(query, "sid"), sid, "{query}");
+            assert_eq!(is_to_websocket(query), is_websocket, "{query}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 """Connections that waste, confuse or cross origins (families D, G and J of the security cases)."""
 
+import contextlib
 import json
 import signal
 import time
@@ -163,6 +164,30 @@ def test_who_never_connects_is_let_go_and_counted_by_address():
         until("the waiting ones to be let go", lambda: httpx.get(node.url + POLLING).status_code == 200, 30)
     finally:
         node.stop()
+
+
+@pytest.mark.parametrize("more", ["", "&transport=polling", "&transport=websocket", "&s%69d={sid}", "&sid%00=x", "&x=%ff"])
+def test_a_query_that_reads_in_two_ways_loosens_no_bound_on_strangers(node, more):
+    sid = json.loads(httpx.get(node.url + POLLING).text[1:])["sid"]
+    person = Person.sign_up(node)
+    with Wire(node) as wire:
+        wire.upgrade("/socket.io/?EIO=4&transport=websocket" + more.format(sid=sid))
+        with contextlib.suppress(ConnectionError):
+            for _ in range(10):
+                wire.send_frame("40" + json.dumps({"token": "x" * 30_000}))
+        assert wire.is_closed_within(5), "128 KiB before one is known are the most"
+    with Wire(node) as wire:
+        wire.upgrade("/socket.io/?EIO=4&transport=websocket" + more.format(sid=sid))
+        wire.send_frame("40" + json.dumps({"token": person.token}))
+        until("the client to be let in", lambda: b"ready" in wire.tcp.recv(65536))
+        assert person.call("POST", "/users/me/log-out-everywhere").status_code == 204
+        assert wire.is_closed_within(5), "revoked"
+
+
+def test_a_session_named_twice_takes_no_more_from_strangers(node):
+    sid = json.loads(httpx.get(node.url + POLLING).text[1:])["sid"]
+    answer = httpx.post(f"{node.url}{POLLING}&sid={sid}&sid={sid}", content=b"4" + b"x" * 3_000_000)
+    assert answer.status_code in (400, 413)
 
 
 def test_who_does_not_read_is_disconnected_and_others_are_not(node):
