@@ -1,7 +1,7 @@
 /** Every screen, light and dark, on a phone and on a desk: `npm run screenshots` writes them to `screenshots/`. */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Browser, Page } from 'playwright-core';
 import { launch, person } from './browser.ts';
 import { TestNode } from './node.ts';
@@ -109,11 +109,14 @@ async function offline(page: Page, suffix: string): Promise<void> {
   await page.getByText('No connection.').waitFor({ timeout: 40_000 });
   await page.locator('.composer textarea').fill('Writing in the tunnel, it will go out on the other side.');
   await page.getByRole('button', { name: 'Send' }).click();
-  await page.waitForFunction(() => {
-    const bubble = document.querySelector('.bubble[data-state="pending"]')?.getBoundingClientRect();
-    const field = document.querySelector('.composer')?.getBoundingClientRect();
-    return bubble && field && bubble.bottom <= field.top;
-  });
+  await expect
+    .poll(() =>
+      page.evaluate(() => {
+        const bottom = document.querySelector('.bubble[data-state="pending"]')?.getBoundingClientRect().bottom ?? Infinity;
+        return bottom - (document.querySelector('.composer')?.getBoundingClientRect().top ?? 0);
+      }),
+    )
+    .toBeLessThan(0);
   await page.screenshot({ path: join(FOLDER, `offline-${suffix}.png`) });
   // What was written for the picture does not reach the room.
   await page.evaluate(() => {
