@@ -110,6 +110,35 @@ it('works by keyboard alone', async () => {
   await close();
 });
 
+it('stays smooth while 30 messages a second come in', async () => {
+  const { page, close } = await browse(browser, node, town.owner, `/rooms/${town.room}`);
+  await page.locator('.bubble').first().waitFor();
+  const bo = town.people['Bo Lindqvist'];
+  let n = 0;
+  const talk = setInterval(() => bo?.send(town.room, { content: `quick ${(n += 1)}` }), 33);
+  const frames = await page.evaluate(
+    () =>
+      new Promise<number[]>((done) => {
+        const times: number[] = [];
+        let last = performance.now();
+        const frame = (now: number) => {
+          times.push(now - last);
+          last = now;
+          if (times.length < 180) requestAnimationFrame(frame);
+          else done(times.sort((a, b) => a - b));
+        };
+        requestAnimationFrame(frame);
+      }),
+  );
+  clearInterval(talk);
+  // Most frames are in time, also on a machine that runs the server and the test beside the browser.
+  expect(frames[Math.floor(frames.length * 0.9)]).toBeLessThan(50);
+  await sees(page, `quick ${n}`);
+  const rendered = await page.locator('[data-index]').count();
+  expect(rendered).toBeLessThan(80);
+  await close();
+});
+
 it('fits a phone', async () => {
   const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
   const { page, problems, close } = await browse(browser, node, town.owner, '/', phone);
