@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use axum::body::Bytes;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
@@ -31,10 +32,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        if !is_json(request.headers()) {
-            return Err(Refusal::UnsupportedMediaType("The body must be application/json."));
-        }
-        let body = body::read(request, state).await?;
+        let detail = "The body must be application/json.";
+        let body = body_of_type(request, state, is_json, detail).await?;
         malformed::json(&body).map(Self).map_err(|broken| broken.in_body().into())
     }
 }
@@ -53,11 +52,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        if media_type(request.headers()) != "application/x-www-form-urlencoded" {
-            let detail = "The body must be application/x-www-form-urlencoded.";
-            return Err(Refusal::UnsupportedMediaType(detail));
-        }
-        let body = body::read(request, state).await?;
+        let detail = "The body must be application/x-www-form-urlencoded.";
+        let body = body_of_type(request, state, is_form, detail).await?;
         malformed::form(&body).map(Self).map_err(|broken| broken.in_body().into())
     }
 }
@@ -101,6 +97,26 @@ impl FromRequestParts<App> for ClientAddress {
         let ConnectInfo(peer) = peer.ok_or_else(|| Error::internal("a request without a peer"))?;
         Ok(client_address(*peer, &parts.headers, &app.config.trusted_proxies))
     }
+}
+
+/// The body, if `fits` takes the headers that tell its type. One that is empty has no type to tell: clients leave
+/// the header out, and what is missing is what they are to hear.
+async fn body_of_type<S: Send + Sync>(
+    request: Request,
+    state: &S,
+    fits: fn(&HeaderMap) -> bool,
+    detail: &'static str,
+) -> Result<Bytes, Refusal> {
+    let (fits, untyped) = (fits(request.headers()), !request.headers().contains_key(CONTENT_TYPE));
+    if !fits && !untyped {
+        return Err(Refusal::UnsupportedMediaType(detail));
+    }
+    let body = body::read(request, state).await?;
+    if fits || body.is_empty() { Ok(body) } else { Err(Refusal::UnsupportedMediaType(detail)) }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    media_type(headers) == "application/x-www-form-urlencoded"
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -31,14 +31,27 @@ pub(crate) struct Presence {
 struct State {
     people: HashMap<UserId, Person>,
     counted: Option<(Instant, usize)>,
+    /// How many connections have come, ever: the number of the newest.
+    entered: u64,
+    /// Up to which of them the number of a crowd has been told.
+    counted_to: u64,
 }
 
 struct Person {
     user: UserBrief,
-    connections: HashMap<ConnectionId, Arc<Connection>>,
+    connections: HashMap<ConnectionId, Present>,
     announced: bool,
+    /// The number of the connection that made the person present.
+    came: u64,
     /// When the last connection went, by both clocks.
     gone: Option<(Instant, Timestamp)>,
+}
+
+/// A connection through which somebody is present.
+struct Present {
+    connection: Arc<Connection>,
+    /// Its number in the order of coming.
+    entered: u64,
 }
 
 /// What a tick found.
@@ -58,14 +71,18 @@ impl Presence {
     /// The user is present through this connection.
     pub(crate) fn enter(&self, connection: &Arc<Connection>) {
         let mut state = self.state();
+        state.entered += 1;
+        let entered = state.entered;
         let person = state.people.entry(connection.user_id()).or_insert_with(|| Person {
             user: connection.user.clone(),
             connections: HashMap::new(),
             announced: false,
+            came: entered,
             gone: None,
         });
         person.gone = None;
-        person.connections.insert(connection.id, Arc::clone(connection));
+        let connection = Arc::clone(connection);
+        person.connections.insert(connection.id, Present { connection, entered });
     }
 
     /// The user is not present through this connection any more.
@@ -149,75 +166,85 @@ impl Presence {
 
 impl State {
     fn connections(&self) -> Vec<Arc<Connection>> {
-        self.people.values().flat_map(|person| person.connections.values().cloned()).collect()
+        let present = self.people.values().flat_map(|person| person.connections.values());
+        present.map(|present| Arc::clone(&present.connection)).collect()
     }
 
     /// Tells the others who came and who went.
     fn tell_names(&mut self, room: RoomId, gone: &[Person]) {
         if self.counted.take().is_some() {
             // The crowd has thinned: a last number, names from here on.
-            self.broadcast("presence_count", &self.count(room), None);
+            self.broadcast_to("presence_count", &self.count(room), |_, _| true);
         }
         for person in gone.iter().filter(|person| person.announced) {
             let PersonName { user_id, username } = PersonName::of(&person.user);
             let signal = LeaveSignal { chat_room_id: room, user_id, username };
-            self.broadcast("leave", &signal, Some(user_id));
+            self.broadcast_to("leave", &signal, |other, _| other != user_id);
         }
-        let came: Vec<UserBrief> = self
+        let came: Vec<(UserBrief, u64)> = self
             .people
             .values_mut()
             .filter(|person| !person.announced && person.gone.is_none())
             .map(|person| {
                 person.announced = true;
-                person.user.clone()
+                (person.user.clone(), person.came)
             })
             .collect();
-        for user in came {
+        for (user, came) in came {
             let PersonName { user_id, username } = PersonName::of(&user);
             let signal = JoinSignal { chat_room_id: room, user_id, username, email: user.email };
-            self.broadcast("join", &signal, Some(user_id));
+            // Who came later has the name in `online_users`.
+            self.broadcast_to("join", &signal, |other, entered| other != user_id && entered < came);
         }
     }
 
-    /// Tells how many there are, not too often, and only when it has changed.
+    /// Tells how many there are, not too often: everybody when it has changed, else who has come since.
     fn tell_count(&mut self, room: RoomId, now: Instant) {
         for person in self.people.values_mut() {
             person.announced = true;
         }
         let online = self.people.len();
-        let due = self.counted.is_none_or(|(at, told)| {
-            told != online && now.saturating_duration_since(at) >= COUNT_EVERY
-        });
-        if due {
+        let due =
+            self.counted.is_none_or(|(at, _)| now.saturating_duration_since(at) >= COUNT_EVERY);
+        if due && self.is_uncounted() {
+            let is_news = self.counted.is_none_or(|(_, told)| told != online);
+            let known = if is_news { 0 } else { self.counted_to };
             self.counted = Some((now, online));
-            self.broadcast("presence_count", &self.count(room), None);
+            self.counted_to = self.entered;
+            self.broadcast_to("presence_count", &self.count(room), |_, entered| entered > known);
         }
+    }
+
+    /// Whether somebody has not been told how many there are.
+    fn is_uncounted(&self) -> bool {
+        self.counted.is_none_or(|(_, told)| told != self.people.len())
+            || self.counted_to != self.entered
     }
 
     fn count(&self, room: RoomId) -> PresenceCount {
         PresenceCount { chat_room_id: room, online: self.people.len() }
     }
 
-    fn broadcast(
+    /// Tells every connection that `hears`, of this user and with this number in the order of coming.
+    fn broadcast_to(
         &self,
         name: &'static str,
         signal: &impl serde::Serialize,
-        except: Option<UserId>,
+        hears: impl Fn(UserId, u64) -> bool,
     ) {
         let payload = encode(signal);
         for (user, person) in &self.people {
-            if Some(*user) == except {
-                continue;
-            }
-            for connection in person.connections.values() {
-                connection.tell_encoded(name, Arc::clone(&payload));
+            for present in person.connections.values() {
+                if hears(*user, present.entered) {
+                    present.connection.tell_encoded(name, Arc::clone(&payload));
+                }
             }
         }
     }
 
     /// Whether a later tick has something to tell.
     fn is_restless(&self) -> bool {
-        let uncounted = self.counted.is_some_and(|(_, told)| told != self.people.len());
+        let uncounted = self.counted.is_some() && self.is_uncounted();
         uncounted || self.people.values().any(|person| person.gone.is_some() || !person.announced)
     }
 }

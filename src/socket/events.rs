@@ -89,7 +89,15 @@ fn payload<T: DeserializeOwned>(
 ) -> Result<T, Error> {
     match Data::<T>::from_message_parts(socket, value, &None) {
         Ok(Data(payload)) => Ok(payload),
-        // The parser's words speak of what the client sent, not of the server.
-        Err(error) => Err(Error::invalid("payload", format!("is malformed: {error}"))),
+        Err(error) => Err(Error::invalid("payload", in_our_words(&error.to_string()))),
     }
+}
+
+/// What the parser says of a payload, without the names of the program's types and without a place in the packet.
+fn in_our_words(error: &str) -> String {
+    let words = error.rsplit_once(" at line ").map_or(error, |(words, _place)| words);
+    if words.contains("expected struct ") || words.contains("element not found") {
+        return "must be an object".to_owned();
+    }
+    format!("is malformed: {words}")
 }

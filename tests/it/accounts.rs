@@ -129,6 +129,8 @@ async fn a_token_form_without_its_fields_is_422_and_json_is_415() {
     ] {
         Answer::of(one.request(Method::POST, "/token").form(&form)).await.refused(422, "invalid");
     }
+    let nothing = one.request(Method::POST, "/token").body("");
+    Answer::of(nothing).await.refused(422, "invalid");
     let json = json!({"username": {"$gt": ""}, "password": "x"});
     one.post("/token", json).await.refused(415, "unsupported_media_type");
 }

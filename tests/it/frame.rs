@@ -68,6 +68,9 @@ async fn a_body_that_cannot_be_read_is_refused_by_what_is_wrong_with_it() {
     ] {
         send(with_body(&one, content_type, "{}")).await.refused(415, "unsupported_media_type");
     }
+    let untyped = |body: &'static str| one.request(Method::POST, "/signup").body(body);
+    send(untyped("")).await.refused(422, "invalid");
+    send(untyped("{}")).await.refused(415, "unsupported_media_type");
     let zipped = with_body(&one, "application/json", "{}").header("content-encoding", "gzip");
     send(zipped).await.refused(415, "unsupported_media_type");
 }

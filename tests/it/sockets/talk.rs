@@ -196,3 +196,51 @@ async fn a_revoked_session_ends_its_sockets_for_good() {
         matches!(refused.next().await, Told::Refused(message) if message.starts_with("unauthorized: "))
     );
 }
+
+#[tokio::test]
+async fn who_comes_is_told_to_those_who_were_there_and_not_to_who_has_the_name_already() {
+    let node = TestNode::start().await;
+    let ann = node.sign_up("ann").await;
+    let (ben, cat) = (node.sign_up("ben").await, node.sign_up("cat").await);
+    let room = room_of(&ann, &[&ben, &cat]).await;
+    let (_hers, _) = enter(&node, &ann, &room).await;
+    let (mut his, _) = enter(&node, &ben, &room).await;
+    let (_last, _) = enter(&node, &cat, &room).await;
+    assert_eq!(his.event("join").await["username"], "cat");
+}
+
+#[tokio::test]
+async fn a_crowd_is_counted_also_for_who_comes_when_the_number_stays() {
+    let node = TestNode::start().await;
+    let ann = node.sign_up("ann").await;
+    let mut others = Vec::new();
+    for nth in 0..100 {
+        others.push(node.sign_up(&format!("other{nth}")).await);
+    }
+    let room = room_of(&ann, &others.iter().collect::<Vec<_>>()).await;
+    let (mut hers, _) = enter(&node, &ann, &room).await;
+    let mut crowd = Vec::new();
+    for other in &others {
+        crowd.push(enter(&node, other, &room).await.0);
+    }
+    let counted = |told: &Told| matches!(told, Told::Event(name, payload) if name == "presence_count" && payload["online"] == 101);
+    hers.until(counted).await;
+    let auth = json!({"token": token(&ann), "chat_room_id": room});
+    let mut late = Socket::connect(node.addr(), auth).await;
+    assert_eq!(late.event("online_users").await.as_array().unwrap().len(), 100);
+    late.until(counted).await;
+}
+
+#[tokio::test]
+async fn a_refusal_names_nothing_of_the_program() {
+    let node = TestNode::start().await;
+    let ann = node.sign_up("ann").await;
+    let room = room_of(&ann, &[]).await;
+    let (mut socket, _) = enter(&node, &ann, &room).await;
+    for payload in [json!(5), json!("hello"), json!([]), json!({"content": 5})] {
+        let error = socket.ask("chat", payload).await["error"].take();
+        let detail = error["detail"].as_str().unwrap();
+        assert!(!detail.contains("Request") && !detail.contains("struct"), "{detail}");
+        assert!(!detail.contains(" at line "), "{detail}");
+    }
+}
