@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::text::{Invalid, check_prose};
+use super::text::{Invalid, check_prose, is_invisible};
 use super::{Attachment, RoomId, UserId, Username};
 
 /// The text of a message: at most [`MessageText::MAX_BYTES`] bytes, no control characters but tab and
@@ -37,7 +37,7 @@ impl MessageText {
     }
 
     fn is_blank(&self) -> bool {
-        self.0.trim().is_empty()
+        self.0.chars().all(|c| c.is_whitespace() || is_invisible(c))
     }
 }
 
@@ -181,6 +181,8 @@ mod tests {
         let table = [
             ("hi", Text, false, true),
             (" \n", Text, false, false),
+            ("\u{200b}\u{3164} \u{2800}\u{202e}", Text, false, false),
+            ("\u{2764}\u{fe0f}", Text, false, true),
             ("hi", Text, true, false),
             ("", Image, true, true),
             ("look", File, true, true),

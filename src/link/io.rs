@@ -11,6 +11,17 @@ use tokio::time::Sleep;
 use super::registry::Place;
 use super::{Link, Links, Stage};
 
+/// Bytes that are read on while the peer takes nothing of what is written to it. Somebody answers what is
+/// read, if only a ping with a pong, and keeps the answers without a bound. More than the largest packet, so
+/// that a slow line does not hold up a file that goes the other way.
+const UNANSWERED: u64 = 8 * 1024 * 1024;
+
+/// Beyond it, this much is read in each [`PAUSE`]: not nothing, for the peer's pong may be behind.
+const TRICKLE: u64 = 64 * 1024;
+
+/// See [`TRICKLE`].
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// How long a peer may leave a connection waiting.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
@@ -30,6 +41,11 @@ pub(crate) struct LinkIo<S> {
     patience: Patience,
     /// Runs while the peer is waited for; which wait it belongs to tells whether it is stale.
     timer: Option<(Stage, Pin<Box<Sleep>>)>,
+    /// Whether something is written that the peer has not taken.
+    is_blocked: bool,
+    /// Bytes read since then.
+    unanswered: u64,
+    pause: Option<Pin<Box<Sleep>>>,
     _place: Place,
 }
 
@@ -37,7 +53,16 @@ impl<S> LinkIo<S> {
     /// Puts `stream` under `link`, and into `links` until it is dropped.
     pub(crate) fn new(stream: S, link: Link, patience: Patience, links: &Links) -> Self {
         let place = links.enter(link.clone());
-        Self { stream, link, patience, timer: None, _place: place }
+        Self {
+            stream,
+            link,
+            patience,
+            timer: None,
+            is_blocked: false,
+            unanswered: 0,
+            pause: None,
+            _place: place,
+        }
     }
 
     /// Whether the peer has used up the patience with it. Asked only when nothing can be read.
@@ -64,7 +89,30 @@ impl<S> LinkIo<S> {
             self.link.set_stage(Stage::Head); // The next request's head begins.
             self.timer = None;
         }
+        if self.is_blocked {
+            self.unanswered += bytes as u64;
+        }
         self.link.count_read(bytes as u64)
+    }
+
+    /// Whether the peer has to take something before more of it is read.
+    fn is_held_back(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.unanswered < UNANSWERED {
+            return false;
+        }
+        let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(PAUSE)));
+        if pause.as_mut().poll(cx).is_pending() {
+            return true;
+        }
+        self.pause = None;
+        self.unanswered -= TRICKLE;
+        false
+    }
+
+    /// Notes whether the peer has taken what was written.
+    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.is_blocked |= written.is_pending();
+        written
     }
 
     /// Does `write` to the stream, unless the link is killed before or while it waits.
@@ -105,6 +153,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for LinkIo<S> {
         if this.link.is_killed() {
             return Poll::Ready(Ok(())); // Nothing was added to `buf`: the end of the stream.
         }
+        if this.is_held_back(cx) {
+            this.link.0.reader.register(cx.waker());
+            return if this.link.is_killed() { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
         let before = buf.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buf) {
             if result.is_ok() && !this.received(buf.filled().len() - before) {
@@ -129,7 +181,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LinkIo<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_write_with(cx, |stream, cx| stream.poll_write(cx, buf))
+        let this = self.get_mut();
+        let written = this.poll_write_with(cx, |stream, cx| stream.poll_write(cx, buf));
+        this.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -137,7 +191,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LinkIo<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_write_with(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
+        let this = self.get_mut();
+        let written = this.poll_write_with(cx, |stream, cx| stream.poll_write_vectored(cx, bufs));
+        this.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -147,6 +203,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LinkIo<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_write_with(cx, |stream, cx| stream.poll_flush(cx)))?;
+        // A flush comes when all is written.
+        (this.is_blocked, this.unanswered, this.pause) = (false, 0, None);
         this.link.count_flush();
         Poll::Ready(Ok(()))
     }
@@ -215,6 +273,32 @@ mod tests {
         drop(io);
         assert_eq!(links.count(), 0);
         drop(client);
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_not_read_without_end() {
+        let (mut io, mut far, _links) = linked(1 << 16, PATIENT);
+        let chunk = vec![0; 1 << 16];
+        while futures::poll!(Box::pin(io.write(&chunk))).is_ready() {} // Until no more is taken.
+        let (mut taken, mut buffer) = (0, vec![0; 1 << 16]);
+        while taken < 2 * UNANSWERED {
+            tokio::task::yield_now().await; // For a new budget: without one nothing is ready.
+            let sent = futures::poll!(Box::pin(far.write(&chunk)));
+            match futures::poll!(Box::pin(io.read(&mut buffer))) {
+                Poll::Ready(read) => taken += read.unwrap() as u64,
+                Poll::Pending if sent.is_pending() => break,
+                Poll::Pending => {}
+            }
+        }
+        assert!((UNANSWERED..UNANSWERED + 4 * TRICKLE).contains(&taken), "{taken}");
+        assert!(soon(io.read(&mut buffer)).await.unwrap() > 0, "a little goes on");
+
+        far.read_exact(&mut buffer).await.unwrap();
+        io.write_all(b"taken again").await.unwrap();
+        io.flush().await.unwrap();
+        let _sent = futures::poll!(Box::pin(far.write(&chunk)));
+        assert!(futures::poll!(Box::pin(io.read(&mut buffer))).is_ready(), "all goes on");
+        assert_eq!(io.unanswered, 0);
     }
 
     #[tokio::test]

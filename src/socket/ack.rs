@@ -9,6 +9,9 @@ use crate::domain::RoomId;
 use crate::room::{Connection, Packet, Question, encode};
 use crate::service::Error;
 
+/// Characters of an event's name that an answer repeats. None that exists is near; others can be as long as a packet.
+const NAME_CHARS: usize = 64;
+
 /// Where the answer to one event of a client goes.
 pub(super) struct Ack {
     connection: Arc<Connection>,
@@ -32,7 +35,7 @@ impl Ack {
         Self {
             connection: Arc::clone(connection),
             number,
-            event: event.into(),
+            event: event.chars().take(NAME_CHARS).collect::<String>().into(),
             _question: connection.questions.ask(),
         }
     }
