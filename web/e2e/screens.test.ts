@@ -131,8 +131,9 @@ it('stays smooth while 30 messages a second come in', async () => {
       }),
   );
   clearInterval(talk);
-  // Most frames are in time, also on a machine that runs the server and the test beside the browser.
-  expect(frames[Math.floor(frames.length * 0.9)]).toBeLessThan(50);
+  // Loose, for the server and the test run beside the browser: alone, nine frames in ten take 17 ms.
+  expect(frames[Math.floor(frames.length * 0.5)]).toBeLessThan(34);
+  expect(frames[Math.floor(frames.length * 0.9)]).toBeLessThan(150);
   await sees(page, `quick ${n}`);
   const rendered = await page.locator('[data-index]').count();
   expect(rendered).toBeLessThan(80);
