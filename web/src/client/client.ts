@@ -50,6 +50,8 @@ export class NatterClient extends Emitter<ClientEvents> {
   /** Opened rooms, the latest last. */
   #open = new Set<string>();
   #typed = new Map<string, number>();
+  /** Rooms that went, in the order in which they did. */
+  #removed: string[] = [];
   #typingTimer: ReturnType<typeof setInterval> | undefined;
   /** Whether this connection is being left because of a gap. */
   #isMending = false;
@@ -140,9 +142,13 @@ export class NatterClient extends Emitter<ClientEvents> {
 
   /** Reads the list of rooms again. */
   async refresh(): Promise<void> {
+    const removedBefore = this.#removed.length;
     const lists = await Promise.all([this.api.rooms(true), this.api.rooms(false)]);
+    // A room that went meanwhile may still be in the list: it must not come back as a ghost.
+    const removed = new Set(this.#removed.slice(removedBefore));
     this.isLoaded = true;
     for (const entry of lists.flat()) {
+      if (removed.has(entry.id)) continue;
       this.#room(entry.id).take(entry);
       this.emit('room', entry.id);
     }
@@ -384,6 +390,7 @@ export class NatterClient extends Emitter<ClientEvents> {
 
   #remove(room: Room, reason: Gone): void {
     room.gone = reason;
+    this.#removed.push(room.id);
     this.rooms.delete(room.id);
     this.#open.delete(room.id);
     this.outbox.drop(room.id);
