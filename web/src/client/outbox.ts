@@ -75,6 +75,7 @@ interface Lane {
 export class Outbox extends Emitter<OutboxEvents> {
   #lanes = new Map<string, Lane>();
   #uploads = new Map<string, AbortController>();
+  #isSaving = false;
   readonly #courier: Courier;
   readonly #store: OutboxStore;
 
@@ -276,6 +277,17 @@ export class Outbox extends Emitter<OutboxEvents> {
   }
 
   #changed(room: string): void {
+    this.emit('change', room);
+    if (this.#isSaving) return;
+    // Once for all that changes in one go.
+    this.#isSaving = true;
+    queueMicrotask(() => {
+      this.#isSaving = false;
+      this.#save();
+    });
+  }
+
+  #save(): void {
     const kept: Entry[] = [];
     for (const lane of this.#lanes.values()) {
       for (const { file, progress: _, ...entry } of lane.entries) {
@@ -283,7 +295,6 @@ export class Outbox extends Emitter<OutboxEvents> {
       }
     }
     this.#store.save(kept);
-    this.emit('change', room);
   }
 }
 

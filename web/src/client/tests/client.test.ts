@@ -72,6 +72,18 @@ describe('keeping rooms in sync', () => {
     expect(client.rooms.get(room.id)?.timeline.messages.map((message) => message.content)).toEqual(texts());
   });
 
+  it('works where WebSockets do not', async () => {
+    const { bo, room } = twoPeople();
+    await server.stop();
+    server.transports = ['polling'];
+    await server.start();
+    const { client, texts } = await signedIn('ada');
+    server.say(room, bo, 'the long way');
+    await until(() => texts().length === 1);
+    client.send(room.id, { content: 'and back' });
+    await until(() => client.outbox.size === 0);
+  });
+
   it('mends a gap by resuming', async () => {
     const { bo, room } = twoPeople();
     const { client, texts } = await signedIn('ada');

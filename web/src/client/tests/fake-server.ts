@@ -44,6 +44,7 @@ export class FakeServer {
   chats: { client_id: string; content: string }[] = [];
   afters: unknown[] = [];
   replayLimit = 1_000;
+  transports: ('polling' | 'websocket')[] = ['polling', 'websocket'];
   /** Leaves this `seq` out of live delivery, once: a gap. */
   swallow: number | null = null;
   port = 0;
@@ -59,7 +60,7 @@ export class FakeServer {
   async start(): Promise<void> {
     const http = createServer((request, response) => void this.#answer(request, response));
     this.#http = http;
-    this.#io = new Server(http);
+    this.#io = new Server(http, { transports: this.transports });
     this.#io.use((socket, next) => {
       const user = this.#user(String(socket.handshake.auth['token']));
       if (!user) return next(new Error('unauthorized: The token is not valid.'));
