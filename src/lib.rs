@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod app;
+pub mod bus;
 pub mod cli;
 mod client;
 pub mod config;
@@ -25,6 +26,7 @@ pub mod media;
 pub mod metrics;
 pub mod node;
 pub mod passwords;
+mod record;
 pub mod room;
 pub mod service;
 mod socket;

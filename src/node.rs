@@ -60,6 +60,9 @@ pub enum StartError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The bus cannot be used.
+    #[error("bus.url: {0}")]
+    Bus(#[source] crate::bus::BusError),
     /// The store cannot be opened.
     #[error("store.url: cannot open the store")]
     Store(#[source] StoreError),

@@ -9,15 +9,16 @@ use tokio_util::task::TaskTracker;
 
 use super::StartError;
 use crate::app::{App, Parts};
+use crate::bus;
 use crate::config::Config;
-use crate::domain::Timestamp;
+use crate::domain::{BootId, Timestamp};
 use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limiter;
 use crate::media::{Links, Media};
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
-use crate::room::{Rooms, Settings, Teller};
+use crate::room::{Peers, Rooms, Settings, Teller};
 use crate::store::{self, Access};
 
 /// Opens what `config` names and makes the app of it: what a node serves, and what an operator's
@@ -49,7 +50,10 @@ pub async fn assemble(config: Config, access: Access) -> Result<App, StartError>
         leave_grace: config.presence.leave_grace,
         sockets_per_user: config.limits.sockets_per_user.get().unwrap_or(0) as usize,
     };
-    let rooms = Rooms::new(Arc::clone(&store), metrics.clone(), teller, settings);
+    let boot = BootId::new(Timestamp::now().as_millis(), rand::random());
+    let bus = bus::connect(&config.bus).map_err(StartError::Bus)?;
+    let peers = Peers::new(bus, boot, epoch);
+    let rooms = Rooms::new(Arc::clone(&store), metrics.clone(), teller, peers, settings);
     Ok(App::new(Parts {
         limits: Limiter::new(&config.limits),
         passwords: Passwords::new(config.auth.bcrypt_cost),

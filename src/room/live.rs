@@ -8,9 +8,11 @@ use super::Settings;
 use super::connection::Connection;
 use super::feed::{Attached, Feed, Gap, Teller, close_if_room_socket};
 use super::hub::Hub;
+use super::peers::Peers;
 use super::presence::{Presence, Ticked};
 use super::typing::Typing;
 use super::writer::{self, Inbox};
+use crate::bus::codec::Word;
 use crate::domain::event::Event;
 use crate::domain::{Body, RoomId, Seq, UserId};
 use crate::metrics::Metrics;
@@ -34,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) feed: Feed,
     pub(crate) presence: Presence,
+    pub(crate) peers: Peers,
     typing: Typing,
     hub: Arc<Hub>,
     /// Commands without an answer.
@@ -69,7 +72,7 @@ impl LiveRoom {
         store: DynStore,
         metrics: Metrics,
         teller: Teller,
-        hub: Arc<Hub>,
+        (hub, peers): (Arc<Hub>, Peers),
     ) -> Arc<Self> {
         let shared = Shared {
             room: id,
@@ -77,6 +80,7 @@ impl LiveRoom {
             metrics,
             feed: Feed::new(teller, tail),
             presence: Presence::new(id),
+            peers,
             typing: Typing::default(),
             hub,
             pending: AtomicUsize::new(0),
@@ -227,6 +231,18 @@ impl Shared {
         match self.feed.deliver(events) {
             Ok(ended) => self.delivered(events, ended),
             Err(Gap { through, .. }) => self.repair(through).await,
+        }
+    }
+
+    /// Hands what this node has stored to everybody who listens, here and elsewhere.
+    pub(crate) async fn announce(&self, events: &[Arc<Event>]) {
+        self.deliver(events).await;
+        self.peers.tell_events(self.room, events);
+        for event in events {
+            if let Body::MemberAdded(added) = &event.body {
+                let word = || Word::Entered { room: self.room, seq: event.seq };
+                self.peers.say(added.user, word);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod feed;
 mod hub;
 mod live;
 mod outbox;
+mod peers;
 mod presence;
 mod typing;
 mod writer;
@@ -20,7 +21,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 pub use command::{Authority, Change, Command, Committed, Refused};
 pub use connection::{Connection, Question, Questions, Scope, encode};
@@ -28,10 +31,12 @@ pub use feed::{SignLink, Teller};
 pub use hub::TooMany;
 pub use live::{LiveRoom, NotServed};
 pub use outbox::{Ended, Outbox, Packet, Sink, SinkError};
+pub use peers::Peers;
 pub(crate) use presence::CROWD;
 pub use typing::TYPING_EXPIRES;
 pub use writer::Reply;
 
+use crate::bus::codec::Word;
 use crate::domain::{ConnectionId, RoomId, Seq, Timestamp, UserId};
 use crate::metrics::Metrics;
 use crate::store::{DynStore, StoreError};
@@ -60,8 +65,11 @@ struct Inner {
     store: DynStore,
     metrics: Metrics,
     teller: Teller,
+    peers: Peers,
     settings: Settings,
     hub: Arc<Hub>,
+    /// Users for whom this node listens on the bus.
+    attended: Mutex<HashMap<UserId, AbortHandle>>,
     live: Mutex<HashMap<RoomId, Entry>>,
 }
 
@@ -78,14 +86,22 @@ impl std::fmt::Debug for Rooms {
 
 impl Rooms {
     /// No live rooms yet. Starts the tasks that tell presence and let go of idle rooms; they end when the last clone is dropped.
-    pub fn new(store: DynStore, metrics: Metrics, teller: Teller, settings: Settings) -> Self {
+    pub fn new(
+        store: DynStore,
+        metrics: Metrics,
+        teller: Teller,
+        peers: Peers,
+        settings: Settings,
+    ) -> Self {
         let (hub, entering) = Hub::new();
         let inner = Arc::new(Inner {
             store,
             metrics,
             teller,
+            peers,
             settings,
             hub: Arc::new(hub),
+            attended: Mutex::default(),
             live: Mutex::default(),
         });
         tokio::spawn(tell_presence(Arc::downgrade(&inner), Arc::clone(&inner.hub)));
@@ -103,6 +119,8 @@ impl Rooms {
         if let Some(room) = self.known(id) {
             return Ok(Some(room));
         }
+        // First the ear, then the tail: what comes between is heard, and what was before is read.
+        let heard = self.0.peers.listen(id);
         let Some(tail) = self.0.store.tail(id).await? else { return Ok(None) };
         let room = LiveRoom::new(
             id,
@@ -110,8 +128,11 @@ impl Rooms {
             Arc::clone(&self.0.store),
             self.0.metrics.clone(),
             self.0.teller.clone(),
-            Arc::clone(&self.0.hub),
+            (Arc::clone(&self.0.hub), self.0.peers.clone()),
         );
+        if let Some(heard) = heard {
+            tokio::spawn(peers::follow(self.0.peers.clone(), Arc::downgrade(&room), heard));
+        }
         let mut live = self.live();
         // Whoever was first while the tail was read stays; a later tail is only a later start.
         let entry = live.entry(id).or_insert(Entry { room, used: Instant::now() });
@@ -156,7 +177,16 @@ impl Rooms {
     ///
     /// [`TooMany`] if its user has as many as are allowed.
     pub fn connect(&self, connection: &Arc<Connection>) -> Result<(), TooMany> {
-        self.0.hub.add(connection, self.0.settings.sockets_per_user)
+        self.0.hub.add(connection, self.0.settings.sockets_per_user)?;
+        let user = connection.user_id();
+        let mut attended = self.attended();
+        if !attended.contains_key(&user)
+            && let Some(heard) = self.0.peers.listen_for(user)
+        {
+            let attending = tokio::spawn(peers::attend(Arc::downgrade(&self.0), user, heard));
+            attended.insert(user, attending.abort_handle());
+        }
+        Ok(())
     }
 
     /// Whether the user may have another connection on this node.
@@ -168,6 +198,13 @@ impl Rooms {
     pub fn disconnect(&self, connection: &Arc<Connection>) {
         connection.outbox.close();
         self.0.hub.remove(connection);
+        let mut attended = self.attended();
+        if !self.0.hub.is_connected(connection.user_id())
+            && let Some(attending) = attended.remove(&connection.user_id())
+        {
+            attending.abort();
+        }
+        drop(attended);
         for (room, was_present) in connection.end_all() {
             room.let_go(connection);
             if was_present {
@@ -179,6 +216,7 @@ impl Rooms {
     /// Ends every connection of a user for good: their session was revoked.
     pub fn revoke(&self, user: UserId) {
         self.0.hub.disconnect(user);
+        self.0.peers.say(user, || Word::Revoked);
     }
 
     /// Ends the connections of a user that were made by `at`, when their session was revoked elsewhere.
@@ -187,23 +225,14 @@ impl Rooms {
         let latest = ConnectionId::new(at.as_millis(), u64::MAX);
         for connection in self.0.hub.of(user) {
             if connection.id <= latest {
-                connection.outbox.push(Packet::Disconnect);
+                connection.revoke();
             }
         }
     }
 
     /// Tells a user something in all of their session sockets.
     pub fn tell_user(&self, user: UserId, name: &'static str, payload: &impl Serialize) {
-        let connections = self.0.hub.of(user);
-        if connections.is_empty() {
-            return;
-        }
-        let payload = encode(payload);
-        for connection in connections {
-            if connection.scope == Scope::Session {
-                connection.tell_encoded(name, Arc::clone(&payload));
-            }
-        }
+        self.tell_everywhere(user, None, name, payload);
     }
 
     /// Tells the user's sockets that serve `room` something of that room.
@@ -214,10 +243,40 @@ impl Rooms {
         name: &'static str,
         payload: &impl Serialize,
     ) {
+        self.tell_everywhere(user, Some(room), name, payload);
+    }
+
+    fn tell_everywhere(
+        &self,
+        user: UserId,
+        room: Option<RoomId>,
+        name: &'static str,
+        payload: &impl Serialize,
+    ) {
         let payload = encode(payload);
+        self.tell_here(user, room, name, &payload);
+        self.0.peers.say(user, || Word::Told {
+            room,
+            name: name.to_owned(),
+            payload: payload.as_ref().to_owned(),
+        });
+    }
+
+    /// Tells the user's sockets of this node: those that serve `room`, or all session sockets.
+    pub(crate) fn tell_here(
+        &self,
+        user: UserId,
+        room: Option<RoomId>,
+        name: &'static str,
+        payload: &Arc<RawValue>,
+    ) {
         for connection in self.0.hub.of(user) {
-            if connection.serves(room).is_some() {
-                connection.tell_encoded(name, Arc::clone(&payload));
+            let is_meant = match room {
+                Some(room) => connection.serves(room).is_some(),
+                None => connection.scope == Scope::Session,
+            };
+            if is_meant {
+                connection.tell_encoded(name, Arc::clone(payload));
             }
         }
     }
@@ -230,18 +289,17 @@ impl Rooms {
         payload: &impl Serialize,
         except: UserId,
     ) {
-        let Some(room) = self.known(room) else { return };
         let payload = encode(payload);
-        for connection in room.shared.presence.connections() {
-            if connection.user_id() != except {
-                connection.tell_encoded(name, Arc::clone(&payload));
-            }
+        if let Some(live) = self.known(room) {
+            live.shared.presence.tell(name, &payload, except);
         }
+        self.0.peers.tell_present(room, name, except, &payload);
     }
 
     /// A user is in `room` since `seq`, by an event that no writer here appended: the first of a new room. Their session sockets serve it from there on.
     pub fn entered(&self, user: UserId, room: RoomId, seq: Seq) {
         self.0.hub.entered(user, room, seq);
+        self.0.peers.say(user, || Word::Entered { room, seq });
     }
 
     /// Whether the user has a connection.
@@ -267,6 +325,10 @@ impl Rooms {
     /// What turns events into what clients are told.
     pub fn teller(&self) -> &Teller {
         &self.0.teller
+    }
+
+    fn attended(&self) -> MutexGuard<'_, HashMap<UserId, AbortHandle>> {
+        self.0.attended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<RoomId, Entry>> {

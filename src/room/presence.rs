@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::value::RawValue;
+
 use super::connection::{Connection, encode};
 use crate::api::{JoinSignal, LeaveSignal, PresenceCount, UserBrief};
 use crate::domain::{ConnectionId, RoomId, Timestamp, UserId};
@@ -130,8 +132,17 @@ impl Presence {
     }
 
     /// Every connection through which somebody is present.
-    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+    fn connections(&self) -> Vec<Arc<Connection>> {
         self.state().connections()
+    }
+
+    /// Tells everybody present but `except` something fleeting.
+    pub(crate) fn tell(&self, name: &'static str, payload: &Arc<RawValue>, except: UserId) {
+        for connection in self.connections() {
+            if connection.user_id() != except {
+                connection.tell_encoded(name, Arc::clone(payload));
+            }
+        }
     }
 
     /// Tells what has changed since the last tick.

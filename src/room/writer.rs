@@ -342,7 +342,7 @@ impl Writer {
             (queued.reply)(Ok(Committed { event: Arc::clone(&event), repeated: false }));
             events.push(event);
         }
-        self.shared.deliver(&events).await;
+        self.shared.announce(&events).await;
     }
 
     /// Answers a retry with what was stored the first time.

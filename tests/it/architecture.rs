@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Every top module in its layer, the lowest first. A module uses what is below it, and itself.
 const LAYERS: &[&[&str]] = &[
     &["client", "domain", "keys", "lifecycle", "link"],
-    &["api", "config", "metrics"],
+    &["api", "config", "metrics", "record"],
     &["store", "bus", "media", "log", "limits", "passwords"],
     &["room"],
     &["app"],

@@ -4,4 +4,5 @@ pub(crate) mod hall;
 mod model;
 mod order;
 mod outcomes;
+mod peers;
 mod queue;

@@ -4,9 +4,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{body, log, wipe};
+use super::{log, wipe};
 use crate::domain::event::MemberAdded;
 use crate::domain::{Body, Event, Message, Role, RoomId, Seq, UserId};
+use crate::record;
 use crate::store::Result;
 
 /// Applies `event`, which is in the log already.
@@ -56,7 +57,7 @@ fn edit(conn: &Connection, room: RoomId, target: Seq, text: &str) -> Result<()> 
     };
     text.clone_into(&mut message.text);
     let sql = "UPDATE events SET body = ?3 WHERE room = ?1 AND seq = ?2";
-    conn.prepare_cached(sql)?.execute((room, target, body::message_json(&message)))?;
+    conn.prepare_cached(sql)?.execute((room, target, record::message_json(&message)))?;
     Ok(())
 }
 

@@ -6,9 +6,10 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::column::Count;
 use super::rooms::tail_at;
-use super::{Embedded, apply, body, wipe};
+use super::{Embedded, apply, wipe};
 use crate::domain::room::Tail;
 use crate::domain::{Body, ClientId, Event, RoomId, Seq, UserId};
+use crate::record;
 use crate::store::{Appended, History, LogStore, Result, StoreError};
 
 /// The columns of `events e` that [`event_at`] reads.
@@ -21,7 +22,7 @@ macro_rules! event_columns {
 fn event_at(row: &Row<'_>) -> rusqlite::Result<Event> {
     let sender = row.get(3)?;
     let json = row.get_ref(8)?.as_str_or_null()?;
-    let body = body::decode(row.get_ref(7)?.as_str()?, json, row.get(9)?, sender)
+    let body = record::decode(row.get_ref(7)?.as_str()?, json, row.get(9)?, sender)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(8, Type::Text, error.into()))?;
     Ok(Event {
         room: row.get(0)?,
@@ -230,7 +231,7 @@ fn set_tail(conn: &Connection, room: RoomId, tail: Tail) -> Result<()> {
 
 /// Writes the row of `event`; whether its `client_id` was free.
 fn insert(conn: &Connection, event: &Event) -> Result<bool> {
-    let body = body::encode(&event.body);
+    let body = record::encode(&event.body);
     let sql = "INSERT INTO events
                  (room, seq, ordinal, kind, sender, nonce, client_id, timestamp, body, digest)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)

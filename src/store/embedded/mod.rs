@@ -5,7 +5,6 @@
 //! transaction that appends to it, so it is never behind. Two nodes cannot open the same file.
 
 mod apply;
-mod body;
 mod column;
 mod log;
 mod memberships;

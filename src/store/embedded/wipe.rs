@@ -6,8 +6,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::body::{GONE, MESSAGE};
 use crate::domain::{Body, Event, RoomId, Seq};
+use crate::record::{GONE, MESSAGE};
 use crate::store::Result;
 
 /// Messages that are blanked in one transaction: some 10 ms of writing.

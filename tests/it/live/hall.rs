@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use natter::bus::{DynBus, LocalBus};
 use natter::domain::event::MemberAdded;
 use natter::domain::message::Digest;
 use natter::domain::*;
@@ -150,6 +151,8 @@ pub(crate) struct Hall {
     pub(crate) rooms: Rooms,
     pub(crate) room: RoomId,
     pub(crate) owner: User,
+    /// What the rooms of several nodes hear each other over.
+    pub(crate) bus: DynBus,
     _folder: TempDir,
 }
 
@@ -168,7 +171,8 @@ impl Hall {
         let path = folder.path().join("natter.db");
         let store: DynStore = Arc::new(Embedded::open(path, Options::default()).await.unwrap());
         let faulty: DynStore = Faulty::new(Arc::clone(&store), faults);
-        let rooms = rooms_over(&faulty).await;
+        let bus: DynBus = Arc::new(LocalBus::shared());
+        let rooms = rooms_over(&faulty, &bus).await;
         let owner = sign_up(&store, "owner").await;
         let room = id(RoomId::new);
         let first = event(room, &owner, added(&owner, Role::Owner));
@@ -181,7 +185,7 @@ impl Hall {
             events: vec![first],
         };
         store.create_room(new).await.unwrap();
-        Self { store, rooms, room, owner, _folder: folder }
+        Self { store, rooms, room, owner, bus, _folder: folder }
     }
 
     /// A new user who is in the room.
@@ -203,9 +207,19 @@ impl Hall {
 
     /// A connection of `user` to the room, from behind `from` on.
     pub(crate) async fn listen(&self, user: &User, from: u64) -> (Arc<Connection>, Arc<Tape>) {
+        self.listen_on(&self.rooms, user, from).await
+    }
+
+    /// The same on the node of `rooms`.
+    pub(crate) async fn listen_on(
+        &self,
+        rooms: &Rooms,
+        user: &User,
+        from: u64,
+    ) -> (Arc<Connection>, Arc<Tape>) {
         let (connection, tape) = connection(user, Scope::Room(self.room));
-        self.rooms.connect(&connection).unwrap();
-        let live = self.rooms.live_room(self.room).await.unwrap().unwrap();
+        rooms.connect(&connection).unwrap();
+        let live = rooms.live_room(self.room).await.unwrap().unwrap();
         let checked = live.delivered();
         live.serve(&connection, Seq(from), checked).await.unwrap();
         (connection, tape)
@@ -217,13 +231,14 @@ impl Hall {
 }
 
 /// Live rooms over `store`, as a node has them.
-pub(crate) async fn rooms_over(store: &DynStore) -> Rooms {
+pub(crate) async fn rooms_over(store: &DynStore, bus: &DynBus) -> Rooms {
     let teller = Teller {
         epoch: store.epoch().await.unwrap(),
         sign: Arc::new(|attachment, _, reader| format!("/media/{}/{reader}", attachment.id)),
     };
     let settings = Settings { leave_grace: Duration::from_secs(10), sockets_per_user: 0 };
-    Rooms::new(Arc::clone(store), Metrics::new(), teller, settings)
+    let peers = Peers::new(Arc::clone(bus), id(BootId::new), teller.epoch);
+    Rooms::new(Arc::clone(store), Metrics::new(), teller, peers, settings)
 }
 
 pub(crate) fn connection(user: &User, scope: Scope) -> (Arc<Connection>, Arc<Tape>) {

@@ -70,7 +70,7 @@ async fn a_connection_resumes_at_every_position_without_a_gap_or_a_double() {
         hall.say(&hall.owner, &nth.to_string()).await.unwrap();
     }
     // From before the ring, from within it, at the tail; and all of it from the store, on a node of its own.
-    let other = rooms_over(&hall.store).await;
+    let other = rooms_over(&hall.store, &hall.bus).await;
     for rooms in [&hall.rooms, &other] {
         let live = rooms.live_room(hall.room).await.unwrap().unwrap();
         for from in (0..=400).step_by(7).chain([399, 400]) {
@@ -188,7 +188,7 @@ async fn talk(hall: &Hall, rooms: &Rooms, messages: u32) {
 #[tokio::test]
 async fn two_writers_of_one_room_share_its_line() {
     let hall = Arc::new(Hall::new().await);
-    let other = rooms_over(&hall.store).await;
+    let other = rooms_over(&hall.store, &hall.bus).await;
     let mut talks = tokio::task::JoinSet::new();
     for rooms in [hall.rooms.clone(), other.clone()] {
         for _ in 0..4 {

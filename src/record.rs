@@ -1,4 +1,4 @@
-//! How the body of an event lies in a row: its kind as a word, the rest as JSON.
+//! How the body of an event is written down, in a store and on the bus: its kind as a word, the rest as JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,18 +10,18 @@ use crate::domain::{
 };
 
 /// The kind of a message of which something is left. The indexes of messages know it by this word.
-pub(super) const MESSAGE: &str = "message";
+pub(crate) const MESSAGE: &str = "message";
 /// The kind of what is left of a message otherwise.
-pub(super) const GONE: &str = "gone";
+pub(crate) const GONE: &str = "gone";
 
 /// The three columns of a body.
-pub(super) struct Stored {
+pub(crate) struct Stored {
     /// Which of the variants.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The rest, as JSON, where there is any.
-    pub json: Option<String>,
+    pub(crate) json: Option<String>,
     /// Of a message, also when nothing else is left of it.
-    pub digest: Option<Digest>,
+    pub(crate) digest: Option<Digest>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,7 +85,7 @@ struct ClearedRow {
 
 /// A row that no version of natter writes.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum MalformedBody {
+pub(crate) enum MalformedBody {
     /// The JSON is not of this kind.
     #[error("the body of an event is not of its kind")]
     Json(#[from] serde_json::Error),
@@ -99,7 +99,7 @@ fn json(row: &impl Serialize) -> Option<String> {
 }
 
 /// What of a message lies in its JSON.
-pub(super) fn message_json(message: &Message) -> Option<String> {
+pub(crate) fn message_json(message: &Message) -> Option<String> {
     json(&MessageRow {
         username: message.username.as_str().to_owned(),
         text: message.text.clone(),
@@ -109,7 +109,7 @@ pub(super) fn message_json(message: &Message) -> Option<String> {
 }
 
 /// The columns of `body`.
-pub(super) fn encode(body: &Body) -> Stored {
+pub(crate) fn encode(body: &Body) -> Stored {
     let (kind, json, digest) = match body {
         Body::Message(message) => (MESSAGE, message_json(message), Some(message.digest)),
         Body::Gone { digest } => (GONE, None, Some(*digest)),
@@ -154,7 +154,7 @@ fn member_added_json(added: &MemberAdded) -> Option<String> {
 }
 
 /// The body of those columns, in an event of `sender`.
-pub(super) fn decode(
+pub(crate) fn decode(
     kind: &str,
     json: Option<&str>,
     digest: Option<Digest>,

@@ -1,0 +1,161 @@
+//! The live rooms of other nodes: what they are told of what happens here, and what happens here for what they tell.
+//!
+//! All of it is a hint. A frame that is lost leaves a gap that the next one shows, and the feed repairs it from the store.
+
+use std::sync::{Arc, Weak};
+
+use serde_json::value::RawValue;
+
+use super::live::{LiveRoom, Shared};
+use super::{Inner, Rooms};
+use crate::bus::codec::{self, Frame, Signal, Word};
+use crate::bus::{DynBus, Subject, Subscription};
+use crate::domain::{BootId, Epoch, Event, RoomId, UserId};
+
+/// The fleeting events that nodes tell each other of.
+const NAMES: [&str; 4] = ["typing", "read_marker", "join_request", "join_request_handled"];
+
+/// This node's place on the bus.
+#[derive(Clone)]
+pub struct Peers {
+    bus: DynBus,
+    node: BootId,
+    epoch: Epoch,
+}
+
+/// What a live room hears of other nodes.
+pub(crate) struct Heard {
+    events: Subscription,
+    signals: Subscription,
+}
+
+impl Peers {
+    /// The place of the node `node`, whose positions belong to `epoch`.
+    pub fn new(bus: DynBus, node: BootId, epoch: Epoch) -> Self {
+        Self { bus, node, epoch }
+    }
+
+    /// Tells of what has been stored in a room.
+    pub(crate) fn tell_events(&self, room: RoomId, events: &[Arc<Event>]) {
+        if self.bus.reaches_others() && !events.is_empty() {
+            let frame = Frame::new(self.epoch, events.iter().map(Arc::as_ref));
+            self.bus.publish(&Subject::room_events(room), codec::encode(self.node, frame));
+        }
+    }
+
+    /// Tells those who are present in a room, on other nodes.
+    pub(crate) fn tell_present(
+        &self,
+        room: RoomId,
+        name: &str,
+        except: UserId,
+        payload: &RawValue,
+    ) {
+        if self.bus.reaches_others() {
+            let signal = Signal { name: name.to_owned(), except, payload: payload.to_owned() };
+            self.bus.publish(&Subject::room_signals(room), codec::encode(self.node, signal));
+        }
+    }
+
+    /// Says something to the other nodes that have connections of a user.
+    pub(crate) fn say(&self, user: UserId, word: impl FnOnce() -> Word) {
+        if self.bus.reaches_others() {
+            self.bus.publish(&Subject::user(user), codec::encode(self.node, word()));
+        }
+    }
+
+    /// Listens for a room from now on; `None` if there is nobody to be heard.
+    pub(crate) fn listen(&self, room: RoomId) -> Option<Heard> {
+        self.bus.reaches_others().then(|| Heard {
+            events: self.bus.subscribe(&Subject::room_events(room)),
+            signals: self.bus.subscribe(&Subject::room_signals(room)),
+        })
+    }
+
+    /// Listens for a user from now on; `None` if there is nobody to be heard.
+    pub(crate) fn listen_for(&self, user: UserId) -> Option<Subscription> {
+        self.bus.reaches_others().then(|| self.bus.subscribe(&Subject::user(user)))
+    }
+
+    /// What `payload` says, unless this node says it.
+    fn heard<T: serde::de::DeserializeOwned>(&self, payload: &[u8]) -> Option<T> {
+        match codec::decode::<T>(payload) {
+            Ok(envelope) if envelope.node == self.node => None,
+            Ok(envelope) => Some(envelope.body),
+            Err(error) => {
+                tracing::warn!(%error, bytes = payload.len(), "another node says what is not understood");
+                None
+            }
+        }
+    }
+}
+
+/// Takes in what other nodes tell of a room, as long as it is live.
+pub(crate) async fn follow(peers: Peers, room: Weak<LiveRoom>, mut heard: Heard) {
+    loop {
+        tokio::select! {
+            payload = heard.events.next() => {
+                let (Some(payload), Some(room)) = (payload, room.upgrade()) else { return };
+                if let Some(frame) = peers.heard::<Frame>(&payload) {
+                    take_frame(&peers, &room.shared, frame).await;
+                }
+            }
+            payload = heard.signals.next() => {
+                let (Some(payload), Some(room)) = (payload, room.upgrade()) else { return };
+                if let Some(signal) = peers.heard::<Signal>(&payload) {
+                    take_signal(&room.shared, signal);
+                }
+            }
+            () = tokio::time::sleep(super::LINGER) => {
+                if room.strong_count() == 0 {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn take_frame(peers: &Peers, shared: &Shared, frame: Frame) {
+    if frame.epoch != peers.epoch {
+        return; // Of another life of the store: nothing in it is of this log.
+    }
+    match frame.events() {
+        Ok(events) if events.iter().all(|event| event.room == shared.room) => {
+            let events: Vec<_> = events.into_iter().map(Arc::new).collect();
+            shared.deliver(&events).await;
+        }
+        Ok(_) | Err(_) => tracing::warn!(room.id = %shared.room, "a frame is not of its room"),
+    }
+}
+
+fn take_signal(shared: &Shared, signal: Signal) {
+    let Some(name) = known(&signal.name) else { return };
+    shared.presence.tell(name, &Arc::from(signal.payload), signal.except);
+}
+
+/// Takes in what other nodes say to a user's connections, as long as there are any here.
+pub(crate) async fn attend(rooms: Weak<Inner>, user: UserId, mut heard: Subscription) {
+    while let Some(payload) = heard.next().await {
+        let Some(inner) = rooms.upgrade() else { return };
+        let rooms = Rooms(inner);
+        if let Some(word) = rooms.0.peers.heard::<Word>(&payload) {
+            take_word(&rooms, user, word);
+        }
+    }
+}
+
+fn take_word(rooms: &Rooms, user: UserId, word: Word) {
+    match word {
+        Word::Entered { room, seq } => rooms.0.hub.entered(user, room, seq),
+        Word::Revoked => rooms.0.hub.disconnect(user),
+        Word::Told { room, name, payload } => {
+            if let Some(name) = known(&name) {
+                rooms.tell_here(user, room, name, &Arc::from(payload));
+            }
+        }
+    }
+}
+
+fn known(name: &str) -> Option<&'static str> {
+    NAMES.into_iter().find(|known| *known == name)
+}

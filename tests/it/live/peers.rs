@@ -1,0 +1,139 @@
+//! Live rooms of several nodes, which hear of each other over the bus.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use natter::bus::codec::{self, Frame, Word};
+use natter::bus::{Bus, DynBus, LocalBus, Subject, Subscription};
+use natter::domain::{BootId, Epoch, Role, Seq};
+use natter::room::{Change, Scope};
+use serde_json::json;
+
+use super::hall::{Hall, added, command, connection, post, rooms_over, sign_up};
+
+/// A bus that loses two of three messages.
+struct Lossy {
+    bus: LocalBus,
+    published: AtomicU64,
+}
+
+impl Bus for Lossy {
+    fn publish(&self, subject: &Subject, payload: Bytes) {
+        if self.published.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) {
+            self.bus.publish(subject, payload);
+        }
+    }
+
+    fn subscribe(&self, subject: &Subject) -> Subscription {
+        self.bus.subscribe(subject)
+    }
+
+    fn reaches_others(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_through_one_node_is_told_on_the_other_in_order() {
+    let hall = Hall::new().await;
+    let other = rooms_over(&hall.store, &hall.bus).await;
+    let (_here, here) = hall.listen(&hall.owner, 1).await;
+    let (_there, there) = hall.listen_on(&other, &hall.owner, 1).await;
+    for nth in 0..100 {
+        // In turns, so that each node is the second to know of every other message.
+        let rooms = if nth % 2 == 0 { &hall.rooms } else { &other };
+        let change = post(&hall.owner, &nth.to_string());
+        rooms.commit(hall.room, command(&hall.owner, change)).await.unwrap();
+    }
+    for tape in [here, there] {
+        tape.wait_for(101).await;
+        let told: Vec<_> = tape.lasting();
+        let expected: Vec<_> = (0..100).map(|nth| (nth + 2, nth.to_string())).collect();
+        assert_eq!(told, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_the_bus_loses_is_read_from_the_store() {
+    let hall = Hall::new().await;
+    let bus: DynBus = Arc::new(Lossy { bus: LocalBus::shared(), published: AtomicU64::new(0) });
+    let (here, there) = (rooms_over(&hall.store, &bus).await, rooms_over(&hall.store, &bus).await);
+    let (_connection, tape) = hall.listen_on(&there, &hall.owner, 1).await;
+    // The last of these is one of those that the bus hands on.
+    for nth in 0..40 {
+        let change = post(&hall.owner, &nth.to_string());
+        here.commit(hall.room, command(&hall.owner, change)).await.unwrap();
+    }
+    tape.wait_for(41).await;
+    let positions: Vec<u64> = tape.lasting().iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(positions, (2..=41).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_is_let_in_through_one_node_is_served_on_the_other() {
+    let hall = Hall::new().await;
+    let other = rooms_over(&hall.store, &hall.bus).await;
+    let guest = sign_up(&hall.store, "guest").await;
+    let (session, tape) = connection(&guest, Scope::Session);
+    other.connect(&session).unwrap();
+    let change = Change::Add(added(&guest, Role::Member));
+    hall.rooms.commit(hall.room, command(&hall.owner, change)).await.unwrap();
+    tape.wait_for(2).await;
+    hall.say(&hall.owner, "welcome").await.unwrap();
+    tape.wait_for(3).await;
+    assert_eq!(tape.lasting(), [(2, "member_added".to_owned()), (3, "welcome".to_owned())]);
+    hall.remove(&guest).await;
+    hall.say(&hall.owner, "not for them").await.unwrap();
+    tape.wait_for(4).await;
+    assert!(session.serves(hall.room).is_none());
+}
+
+#[tokio::test]
+async fn what_is_fleeting_and_the_end_of_a_session_reach_the_other_node() {
+    let hall = Hall::new().await;
+    let other = rooms_over(&hall.store, &hall.bus).await;
+    let guest = hall.member("guest").await;
+    let (session, tape) = connection(&guest, Scope::Session);
+    other.connect(&session).unwrap();
+    let live = other.live_room(hall.room).await.unwrap().unwrap();
+    live.serve(&session, Seq(2), Seq(2)).await.unwrap();
+    assert!(live.open(&session));
+    hall.rooms.signal(hall.room, "typing", &json!({"is_typing": true}), hall.owner.id);
+    tape.wait("typing", |tape| tape.names().contains(&"typing".to_owned())).await;
+    hall.rooms.tell_user(guest.id, "join_request", &json!({}));
+    tape.wait("a word", |tape| tape.names().contains(&"join_request".to_owned())).await;
+    hall.rooms.revoke(guest.id);
+    tape.wait("the end", |tape| tape.disconnected.load(Ordering::SeqCst)).await;
+}
+
+#[tokio::test]
+async fn what_is_forged_or_not_understood_changes_nothing() {
+    let hall = Hall::new().await;
+    let (_connection, tape) = hall.listen(&hall.owner, 1).await;
+    let said = hall.say(&hall.owner, "true").await.unwrap();
+    let node = BootId::new(1, 1);
+    let subject = Subject::room_events(hall.room);
+    let mut elsewhere = (*said.event).clone();
+    elsewhere.room = natter::domain::RoomId::new(7, 7);
+    elsewhere.seq = Seq(3);
+    let mut of_old = (*said.event).clone();
+    of_old.seq = Seq(3);
+    let epoch = hall.store.epoch().await.unwrap();
+    let word = Word::Entered { room: hall.room, seq: Seq(9) };
+    for payload in [
+        Bytes::from_static(b""),
+        Bytes::from_static(b"{}"),
+        Bytes::from_static(b"\xff\xfe"),
+        Bytes::from_static(br#"{"v":9,"node":"000000000001000000000001","body":{}}"#),
+        codec::encode(node, Frame::new(epoch, [&elsewhere])),
+        codec::encode(node, Frame::new(Epoch(!epoch.0), [&of_old])),
+        codec::encode(node, word),
+        codec::encode(node, Frame::new(epoch, [&*said.event])),
+    ] {
+        hall.bus.publish(&subject, payload);
+    }
+    hall.say(&hall.owner, "also true").await.unwrap();
+    tape.wait_for(3).await;
+    assert_eq!(tape.lasting(), [(2, "true".to_owned()), (3, "also true".to_owned())]);
+}
