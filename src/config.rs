@@ -185,7 +185,7 @@ impl Default for Config {
                 ping_interval: Duration::from_secs(15),
                 ping_timeout: Duration::from_secs(10),
             },
-            presence: PresenceConfig { leave_grace: Duration::from_secs(10) },
+            presence: PresenceConfig { leave_grace: Duration::from_secs(11) },
         }
     }
 }
