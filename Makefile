@@ -10,7 +10,7 @@ PYTEST := $(VENV)/bin/python -B -m pytest -p no:cacheprovider
 # `make run PROFILE=release` is the binary to measure; see `run`.
 PROFILE ?= dev
 
-.PHONY: help run client build test rules test-rust interop test-web deny advisories lint requirements
+.PHONY: help run client build test rules test-rust interop test-web deny advisories lint requirements screenshots
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -31,7 +31,7 @@ lint: ## Format and clippy, warnings are errors
 
 # ---- the web client: built when Node is there, for the server also builds and runs without it
 
-WEB_SOURCES := $(shell [ -d web ] && find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -path '*/.*')
+WEB_SOURCES := $(shell [ -d web ] && find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -path 'web/screenshots/*' -not -path 'web/src/client/dist/*' -not -path web/src/client/wire.ts -not -path '*/.*')
 
 client: ## Build the web client that the binary embeds
 	@if [ ! -f web/package-lock.json ]; then \
@@ -49,6 +49,10 @@ web/node_modules/.package-lock.json: web/package-lock.json
 web/dist/.built: web/node_modules/.package-lock.json $(WEB_SOURCES)
 	cd web && npm run --if-present build
 	mkdir -p web/dist && touch $@
+
+screenshots: client ## Every screen of the web client, light and dark, 390 and 1440 pixels wide, in web/screenshots
+	cargo build --locked
+	cd web && npm run screenshots
 
 # ---- tests
 
