@@ -5,6 +5,7 @@ import queue
 import socket
 
 import engineio
+import engineio
 import socketio
 
 from support.node import DEADLINE, Node, until
@@ -74,6 +75,23 @@ class Wire:
         except ConnectionError:
             pass
         return True
+
+
+class InOrder(engineio.Client):
+    """Handles messages one after the other; the library's own way is a thread for each, and they overtake each other."""
+
+    def _trigger_event(self, event, *args, **kwargs):
+        return super()._trigger_event(event, *args, **kwargs | {"run_async": False})
+
+
+class OrderedClient(socketio.Client):
+    """The official client, whose handlers see events in the order in which they came."""
+
+    def __init__(self):
+        super().__init__(reconnection_delay=0.05, reconnection_delay_max=0.2, randomization_factor=0, handle_sigint=False)
+
+    def _engineio_client_class(self):
+        return InOrder
 
 
 class Refused(Exception):
