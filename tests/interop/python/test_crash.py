@@ -8,7 +8,7 @@ import socketio
 
 from support.node import Node, until
 from support.people import Person
-from support.wire import Chat, ClientInOrder
+from support.wire import Chat, OrderedClient
 
 SENDERS = 4
 KILLS = 3
@@ -47,7 +47,7 @@ class Reader:
     def __init__(self, node: Node, person: Person, room: str):
         self.room, self.seqs, self.after = room, [], {}
         self.arrived: queue.SimpleQueue = queue.SimpleQueue()
-        self.client = ClientInOrder(reconnection_delay=0.05, reconnection_delay_max=0.2, randomization_factor=0, handle_sigint=False)
+        self.client = OrderedClient()
         self.client.on("ready", self.ready)
         for event in ("chat", "member_added", "resume_truncated"):
             self.client.on(event, lambda payload, event=event: self.told(event, payload))

@@ -5,7 +5,6 @@ import queue
 import socket
 
 import engineio
-import engineio
 import socketio
 
 from support.node import DEADLINE, Node, until
@@ -98,20 +97,6 @@ class Refused(Exception):
     """The connection was refused, in these words."""
 
 
-class _EngineInOrder(engineio.Client):
-    """Handles one packet after the other. The library gives each a thread of its own, and these overtake each other."""
-
-    def _trigger_event(self, event, *args, **kwargs):
-        return super()._trigger_event(event, *args, **(kwargs | {"run_async": False}))
-
-
-class ClientInOrder(socketio.Client):
-    """The official client, but for handlers that see events in the order in which they came."""
-
-    def _engineio_client_class(self):
-        return _EngineInOrder
-
-
 class Chat:
     """A python-socketio client whose events are kept until somebody asks for them."""
 
@@ -120,7 +105,7 @@ class Chat:
         self.kept: list[tuple[str, object]] = []
         self.refusal = None
         self.auth = {"token": token} | auth
-        self.client = ClientInOrder(reconnection_delay=0.05, reconnection_delay_max=0.2, randomization_factor=0, handle_sigint=False)
+        self.client = OrderedClient()
         self.client.on("*", lambda event, *payload: self.events.put((event, payload[0] if payload else None)))
         self.client.on("disconnect", lambda reason=None: self.events.put(("disconnect", reason)))
         self.client.on("connect_error", self._refused)
