@@ -7,5 +7,7 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // The machine is shared: a browser that is starved for seconds is no fault of the page. What is broken fails twice.
+    retry: 1,
   },
 });

@@ -145,16 +145,26 @@ describe('from signing up to talking', () => {
     // A page that comes in above does not move what is being read either.
     await page.goto(`/rooms/${id}`);
     await sees(page, 'message 400');
+    // The page is held back until the place is known that it must not move.
+    let isAsked = false;
+    let answer = () => {};
+    const mayAnswer = new Promise<void>((resolve) => (answer = resolve));
     await page.route('**/messages?before=*', async (route) => {
-      await new Promise((resolve) => setTimeout(resolve, 700));
+      isAsked = true;
+      await mayAnswer;
       await route.continue();
     });
-    await page.mouse.wheel(0, -3_400);
-    await page.waitForTimeout(300);
+    await expect
+      .poll(async () => (await page.mouse.wheel(0, -700), isAsked), { timeout: 20_000, interval: 50 })
+      .toBe(true);
+    const rows = () => page.locator('.all').evaluate((all) => all.clientHeight);
+    const place = () => page.locator('.all').evaluate((all) => all.getBoundingClientRect().top);
+    let last = Number.NaN;
+    await expect.poll(async () => last === (last = await place()), { interval: 200 }).toBe(true);
     const read = await page.locator('[data-message]').nth(12).getAttribute('data-message');
     const top = () => page.locator(`[data-message="${read}"]`).evaluate((row) => Math.round(row.getBoundingClientRect().top));
-    const rows = () => page.locator('.all').evaluate((all) => all.clientHeight);
     const [height, at] = [await rows(), await top()];
+    answer();
     await expect.poll(rows, { timeout: 10_000 }).toBeGreaterThan(height + 1_000);
     expect(Math.abs((await top()) - at)).toBeLessThan(2);
     await page.unroute('**/messages?before=*');
