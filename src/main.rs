@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Faster than the system's under many small messages, and it gives memory back after a burst.
+/// Takes less time than the system's under many small messages; the price is memory that it keeps after a burst.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
