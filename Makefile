@@ -10,7 +10,7 @@ PYTEST := $(VENV)/bin/python -B -m pytest -p no:cacheprovider
 # `make run PROFILE=release` is the binary to measure; see `run`.
 PROFILE ?= dev
 
-.PHONY: help run client build test rules test-rust interop test-web deny advisories lint requirements screenshots
+.PHONY: help run client build test rules test-services test-rust interop test-web deny advisories lint requirements screenshots
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -23,7 +23,7 @@ run: client ## Start the whole chat service at http://localhost:8080
 build: client ## Build the release binary, target/release/natter
 	cargo build --locked --release
 
-test: rules client test-rust interop test-web deny ## Everything that can fail, from nothing (installs what it needs)
+test: rules client test-services test-rust interop test-web deny ## Everything that can fail, from nothing (installs what it needs)
 
 lint: ## Format and clippy, warnings are errors
 	cargo fmt --all --check
@@ -56,8 +56,13 @@ screenshots: client ## Every screen of the web client, light and dark, 390 and 1
 
 # ---- tests
 
-test-rust: ## Unit tests, port contracts, behaviours through a real node
-	cargo test --locked
+test-rust: ## Unit tests, port contracts on every backend (real servers), behaviours through a real node
+	cargo test --locked --no-run
+	tests/services/run cargo test --locked
+
+# Installs the servers to target/services-venv at its first use; no containers, nothing by hand.
+test-services: $(VENV)/.installed ## What tests/services/run promises of the servers that tests are given
+	$(PYTEST) tests/services -q
 
 rules: $(VENV)/.installed ## Rules of the repository itself (links, lock files, sizes)
 	$(PYTEST) tests/rules -q
@@ -78,10 +83,12 @@ $(VENV)/.installed: tests/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-requirements: $(VENV)/.installed ## Renew tests/requirements.txt from tests/requirements.in
+requirements: $(VENV)/.installed ## Renew the requirements.txt of the tests and of tests/services from their .in
 	$(VENV)/bin/pip install --quiet pip-tools
-	cd tests && ../$(VENV)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header \
-	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o requirements.txt requirements.in
+	for folder in tests tests/services; do \
+	  (cd $$folder && $(CURDIR)/$(VENV)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header \
+	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o requirements.txt requirements.in); \
+	done
 
 # ---- dependencies
 

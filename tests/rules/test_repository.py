@@ -51,8 +51,9 @@ def test_cargo_lock_names_the_public_registry_only():
     assert sources == {"registry+https://github.com/rust-lang/crates.io-index"}
 
 
-def test_python_requirements_are_pinned_by_hash():
-    text = (ROOT / "tests/requirements.txt").read_text()
+@pytest.mark.parametrize("requirements", [path for path in TRACKED if path.name == "requirements.txt"], ids=name)
+def test_python_requirements_are_pinned_by_hash(requirements: Path):
+    text = requirements.read_text()
     assert "://" not in text and not text.startswith("-")
     for block in re.split(r"\n(?=\w)", text.strip()):
         assert "==" in block and "--hash=sha256:" in block, block

@@ -4,6 +4,7 @@ mod client;
 mod faulty;
 mod node;
 mod rooms;
+pub(crate) mod services;
 
 pub(crate) use client::{Answer, PASSWORD, Person};
 pub(crate) use faulty::{Fault, Faulty};
