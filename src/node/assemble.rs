@@ -29,6 +29,8 @@ use crate::store::{self, Access};
 /// [`StartError`]: the configuration, the data folder, the store, or the media store.
 pub async fn assemble(config: Config, access: Access) -> Result<App, StartError> {
     config.validate()?;
+    // HTTP clients take the process's provider of cryptography. It is there already after the first node of a process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     make_data_dir(&config)
         .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
     let secret = config.secret_key()?;
