@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use crate::bus::DynBus;
+use crate::bus::seal::Seal;
 use crate::config::{Config, Secret};
 use crate::domain::Epoch;
 use crate::keys::Keys;
@@ -12,6 +14,7 @@ use crate::lifecycle::Lifecycle;
 use crate::limits::Limiter;
 use crate::media::{Links, Media};
 use crate::metrics::Metrics;
+use crate::nodes::Nodes;
 use crate::passwords::Passwords;
 use crate::room::Rooms;
 use crate::store::DynStore;
@@ -38,6 +41,12 @@ pub struct Parts {
     pub epoch: Epoch,
     /// The live rooms of this node.
     pub rooms: Rooms,
+    /// How nodes hear of each other.
+    pub bus: DynBus,
+    /// Signs what this node says on the bus.
+    pub seal: Seal,
+    /// The nodes of the cluster, this one included.
+    pub nodes: Nodes,
     /// Whether the node is about to go.
     pub lifecycle: Lifecycle,
     /// How much one user or one address may ask for.

@@ -36,6 +36,32 @@ impl Key {
     }
 }
 
+/// A key that signs, and beside it, while the cluster's secret is changed node by node, the one that it
+/// follows, by which others may still have signed.
+#[derive(Debug, Clone)]
+pub struct KeyRing {
+    current: Key,
+    previous: Option<Key>,
+}
+
+impl KeyRing {
+    /// HMAC-SHA256 with the current key, as [`Key::sign`].
+    pub fn sign<P: AsRef<[u8]>>(&self, parts: &[P]) -> [u8; 32] {
+        self.current.sign(&slices(parts))
+    }
+
+    /// Whether `signature` was made by either key, as [`Key::verify`].
+    pub fn verify<P: AsRef<[u8]>>(&self, parts: &[P], signature: &[u8]) -> bool {
+        let parts = slices(parts);
+        let mut keys = std::iter::once(&self.current).chain(&self.previous);
+        keys.any(|key| key.verify(&parts, signature))
+    }
+}
+
+fn slices<P: AsRef<[u8]>>(parts: &[P]) -> Vec<&[u8]> {
+    parts.iter().map(AsRef::as_ref).collect()
+}
+
 /// Every key of a node but that of access tokens, which are signed with the secret itself, so that a
 /// service beside natter that holds the secret can check and make them.
 #[derive(Debug, Clone)]
@@ -44,19 +70,35 @@ pub struct Keys {
     pub media: Key,
     /// Makes the digests by which retried messages are recognised.
     pub digest: Key,
+    /// Signs what travels on the bus.
+    pub bus: KeyRing,
+    /// Signs the requests that nodes hand on to each other.
+    pub forward: KeyRing,
 }
 
 impl Keys {
-    /// Derives every key from `secret` by HKDF-SHA256, with a label for each.
-    pub fn derive(secret: &[u8]) -> Self {
-        let hkdf = Hkdf::<Sha256>::new(None, secret);
-        let key = |label: &[u8]| {
-            let mut key = [0; 32];
-            hkdf.expand(label, &mut key).expect("32 bytes are within what HKDF-SHA256 can give");
-            Key(key)
+    /// Derives every key from `secret` by HKDF-SHA256, with a label for each; `previous` is the secret that it
+    /// follows, while both are in use.
+    pub fn derive(secret: &[u8], previous: Option<&[u8]>) -> Self {
+        let ring = |label: &[u8]| KeyRing {
+            current: derive(secret, label),
+            previous: previous.map(|secret| derive(secret, label)),
         };
-        Self { media: key(b"natter media"), digest: key(b"natter digest") }
+        Self {
+            media: derive(secret, b"natter media"),
+            digest: derive(secret, b"natter digest"),
+            bus: ring(b"natter bus"),
+            forward: ring(b"natter forward"),
+        }
     }
+}
+
+fn derive(secret: &[u8], label: &[u8]) -> Key {
+    let mut key = [0; 32];
+    Hkdf::<Sha256>::new(None, secret)
+        .expand(label, &mut key)
+        .expect("32 bytes are within what HKDF-SHA256 can give");
+    Key(key)
 }
 
 #[cfg(test)]
@@ -65,11 +107,24 @@ mod tests {
 
     #[test]
     fn keys_differ_by_purpose_and_parts_do_not_run_together() {
-        let keys = Keys::derive(b"a secret of at least thirty-two bytes");
+        let keys = Keys::derive(b"a secret of at least thirty-two bytes", None);
         let signature = keys.media.sign(&[b"ab", b"c"]);
         assert!(keys.media.verify(&[b"ab", b"c"], &signature[..16]));
         assert!(!keys.media.verify(&[b"a", b"bc"], &signature));
         assert!(!keys.digest.verify(&[b"ab", b"c"], &signature));
         assert!(!keys.media.verify(&[b"ab", b"c"], &signature[..8]));
+    }
+
+    #[test]
+    fn the_previous_secret_still_verifies_and_never_signs() {
+        let (old, new) =
+            (b"a secret of at least thirty-two bytes", b"the one that comes after the old");
+        let before = Keys::derive(old, None).bus;
+        let between = Keys::derive(new, Some(old)).bus;
+        let after = Keys::derive(new, None).bus;
+        let signed = between.sign(&["part"]);
+        assert!(after.verify(&["part"], &signed) && !before.verify(&["part"], &signed));
+        assert!(between.verify(&["part"], &before.sign(&["part"])));
+        assert!(!after.verify(&["part"], &before.sign(&["part"])));
     }
 }

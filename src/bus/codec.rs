@@ -1,4 +1,4 @@
-//! What travels on the bus: JSON with a version and the node that says it.
+//! What travels on the bus: the JSON inside of the envelopes that [`super::seal`] makes.
 //!
 //! | subject | payload |
 //! | --- | --- |
@@ -6,26 +6,11 @@
 //! | `natter.room.<id>.signals` | [`Signal`] |
 //! | `natter.user.<id>` | [`Word`] |
 
-use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::{BootId, ClientId, Epoch, Event, Nonce, RoomId, Seq, Timestamp, UserId};
+use crate::domain::{ClientId, Epoch, Event, Nonce, RoomId, Seq, Timestamp, UserId};
 use crate::record::{self, Stored};
-
-/// The form of what is said here. Another is not understood, and repaired from the store.
-const VERSION: u8 = 1;
-
-/// Something that one node says to the others.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Envelope<T> {
-    v: u8,
-    /// Who says it.
-    pub node: BootId,
-    /// What.
-    pub body: T,
-}
 
 /// Events of a room, in order and without a hole.
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,22 +79,6 @@ struct Entry {
 #[derive(Debug, thiserror::Error)]
 #[error("no message that this node understands")]
 pub struct Malformed;
-
-/// `body`, said by `node`.
-pub fn encode<T: Serialize>(node: BootId, body: T) -> Bytes {
-    let envelope = Envelope { v: VERSION, node, body };
-    serde_json::to_vec(&envelope).expect("what travels has string keys and no failing parts").into()
-}
-
-/// What `payload` says, and who says it.
-///
-/// # Errors
-///
-/// [`Malformed`] if it is of no form, or no version, that this node knows.
-pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<Envelope<T>, Malformed> {
-    let envelope: Envelope<T> = serde_json::from_slice(payload).map_err(|_json| Malformed)?;
-    if envelope.v == VERSION { Ok(envelope) } else { Err(Malformed) }
-}
 
 impl Frame {
     /// A frame of `events`.

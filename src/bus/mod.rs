@@ -1,18 +1,21 @@
 //! How nodes tell each other that something happened: the port, and its adapters.
 //!
 //! The bus is a hint, never the truth. Whoever publishes does not wait and may lose the message; whoever listens repairs from the store
-//! what is missing. Every subject is built in [`subject`], and [`codec`] says what travels.
+//! what is missing. Every subject is built in [`subject`], [`codec`] says what travels, and [`seal`] how it is known whose it is.
 //!
 //! Contract: `tests/it/bus.rs`, run on every adapter.
 
 pub mod codec;
 mod local;
+pub mod seal;
 pub mod subject;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub use local::LocalBus;
 pub use subject::Subject;
@@ -24,6 +27,9 @@ pub type DynBus = Arc<dyn Bus>;
 
 /// Messages that wait for one subscriber; what comes when it is full is lost for it, and is repaired like any other loss.
 pub const SUBSCRIPTION_QUEUE: usize = 1024;
+
+/// How long [`Bus::settled`] waits at most.
+pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why there is no bus.
 #[derive(Debug, thiserror::Error)]
@@ -45,33 +51,98 @@ pub fn connect(url: &BusUrl) -> Result<DynBus, BusError> {
     }
 }
 
-/// Publishes, and listens.
+/// How the way from this node to the others is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Whether the node is connected to the bus now.
+    pub is_up: bool,
+    /// How often messages may have been lost so far: at each end of a connection, at each new one, and when a
+    /// subscriber did not keep up. Whoever relies on having heard everything looks into the store when it rises.
+    pub losses: u64,
+}
+
+/// Publishes, listens, and asks.
+///
+/// Nothing here waits for the network but [`Bus::settled`], [`Subscription::next`] and [`Replies::next`].
+#[async_trait]
 pub trait Bus: Send + Sync {
     /// Hands `payload` to everybody who listens to `subject`, the publisher included. Never waits; what cannot be taken is lost.
     fn publish(&self, subject: &Subject, payload: Bytes);
 
+    /// Hands `payload` to everybody who listens to `subject`, with an address for answers. The answers come to
+    /// this caller alone; see [`Replies`].
+    fn request(&self, subject: &Subject, payload: Bytes) -> Replies;
+
     /// Listens to `subject` from now on, until the subscription is dropped. Messages of one publisher come in the order of publishing.
     fn subscribe(&self, subject: &Subject) -> Subscription;
 
+    /// Returns once the bus knows of every earlier [`Bus::subscribe`] of this node: what is published from then on,
+    /// on the same server, is heard. At the latest after [`SETTLE_TIMEOUT`], at once while the link is down.
+    async fn settled(&self);
+
     /// Whether other nodes may listen. If not, nothing need be published or listened to.
     fn reaches_others(&self) -> bool;
+
+    /// How the link is, and word of when that changes.
+    fn link(&self) -> watch::Receiver<Link>;
+}
+
+/// One message of the bus.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// What was published.
+    pub payload: Bytes,
+    /// Where an answer goes, if one is asked for: [`Bus::publish`] to it, once or several times.
+    pub reply: Option<Subject>,
 }
 
 /// What is published to one subject. Dropping it ends it.
 #[derive(Debug)]
 pub struct Subscription {
-    messages: mpsc::Receiver<Bytes>,
+    messages: mpsc::Receiver<Delivery>,
 }
 
 impl Subscription {
     /// A subscription, and the end that feeds it.
-    pub(crate) fn channel() -> (mpsc::Sender<Bytes>, Self) {
+    pub(crate) fn channel() -> (mpsc::Sender<Delivery>, Self) {
         let (sender, messages) = mpsc::channel(SUBSCRIPTION_QUEUE);
         (sender, Self { messages })
     }
 
     /// The next message; `None` once the bus is gone.
-    pub async fn next(&mut self) -> Option<Bytes> {
+    pub async fn next(&mut self) -> Option<Delivery> {
         self.messages.recv().await
+    }
+}
+
+/// One answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Somebody answers.
+    Answer(Bytes),
+    /// Nobody listens to what was asked, or the link is down. Nothing follows.
+    NoResponders,
+}
+
+/// The answers to one request, in the order in which they come. Dropping it ends it. At most
+/// [`Replies::QUEUE`] wait; further ones are lost.
+#[derive(Debug)]
+pub struct Replies {
+    answers: mpsc::Receiver<Reply>,
+}
+
+impl Replies {
+    /// Answers that wait for whoever asked.
+    pub const QUEUE: usize = 8;
+
+    /// Answers, and the end that feeds them.
+    pub(crate) fn channel() -> (mpsc::Sender<Reply>, Self) {
+        let (sender, answers) = mpsc::channel(Self::QUEUE);
+        (sender, Self { answers })
+    }
+
+    /// The next answer; `None` once none can come any more. Whoever waits sets the time.
+    pub async fn next(&mut self) -> Option<Reply> {
+        self.answers.recv().await
     }
 }

@@ -118,7 +118,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
     fn links(secret: &[u8]) -> Links {
-        Links::new(Keys::derive(secret).media, HALF_AN_HOUR)
+        Links::new(Keys::derive(secret, None).media, HALF_AN_HOUR)
     }
 
     fn claim(variant: Variant) -> Claim {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn short_lifetimes_are_kept_to_the_second() {
-        let links = Links::new(Keys::derive(b"one").media, Duration::from_secs(2));
+        let links = Links::new(Keys::derive(b"one", None).media, Duration::from_secs(2));
         let token = signed(&links, Variant::Original, NOW);
         assert!(links.verify(&token, NOW.plus(Duration::from_millis(1999))).is_some());
         assert!(links.verify(&token, NOW.plus(Duration::from_secs(3))).is_none());

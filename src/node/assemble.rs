@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::StartError;
 use crate::app::{App, Parts};
 use crate::bus;
+use crate::bus::seal::Seal;
 use crate::config::Config;
 use crate::domain::{BootId, Timestamp};
 use crate::keys::Keys;
@@ -17,6 +18,7 @@ use crate::lifecycle::Lifecycle;
 use crate::limits::Limiter;
 use crate::media::{Links, Media};
 use crate::metrics::Metrics;
+use crate::nodes::Nodes;
 use crate::passwords::Passwords;
 use crate::room::{Peers, Rooms, Settings, Teller};
 use crate::store::{self, Access};
@@ -34,7 +36,7 @@ pub async fn assemble(config: Config, access: Access) -> Result<App, StartError>
     make_data_dir(&config)
         .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
     let secret = config.secret_key()?;
-    let keys = Keys::derive(secret.expose().as_bytes());
+    let keys = Keys::derive(secret.expose().as_bytes(), None);
     let store = store::connect(&config.store, &config.data_dir, access).await;
     let store = store.map_err(StartError::Store)?;
     let epoch = store.epoch().await.map_err(StartError::Store)?;
@@ -54,7 +56,9 @@ pub async fn assemble(config: Config, access: Access) -> Result<App, StartError>
     };
     let boot = BootId::new(Timestamp::now().as_millis(), rand::random());
     let bus = bus::connect(&config.bus).map_err(StartError::Bus)?;
-    let peers = Peers::new(bus, boot, epoch);
+    let seal = Seal::new(boot, keys.bus.clone());
+    let nodes = Nodes::join(Arc::clone(&bus), seal.clone(), None);
+    let peers = Peers::new(Arc::clone(&bus), seal.clone(), epoch);
     let rooms = Rooms::new(Arc::clone(&store), metrics.clone(), teller, peers, settings);
     Ok(App::new(Parts {
         limits: Limiter::new(&config.limits),
@@ -67,6 +71,9 @@ pub async fn assemble(config: Config, access: Access) -> Result<App, StartError>
         rooms,
         media,
         media_links,
+        bus,
+        seal,
+        nodes,
         lifecycle: Lifecycle::new(),
         metrics,
         tasks: TaskTracker::new(),

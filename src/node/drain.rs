@@ -42,6 +42,7 @@ impl Node {
         let end = began + budget;
 
         self.app.lifecycle.advance(Phase::Leaving);
+        self.app.nodes.drain();
         tracing::info!(connections = self.app.rooms.connections(), "draining");
         unless(hurry, tokio::time::sleep(NOTICE.min(budget / 4))).await;
 
@@ -58,6 +59,7 @@ impl Node {
         }
         // Also in a hurry: what is being stored is told, or not, but not torn.
         _ = tokio::time::timeout(LAST_WORDS, self.quiet()).await;
+        self.app.nodes.leave();
         self.app.store.close().await;
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(duration_ms, "drained");

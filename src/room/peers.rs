@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 
 use super::live::{LiveRoom, Shared};
 use super::{Inner, Rooms};
-use crate::bus::codec::{self, Frame, Signal, Word};
+use crate::bus::codec::{Frame, Signal, Word};
+use crate::bus::seal::Seal;
 use crate::bus::{DynBus, Subject, Subscription};
-use crate::domain::{BootId, Epoch, Event, RoomId, UserId};
+use crate::domain::{Epoch, Event, RoomId, UserId};
 
 /// The fleeting events that nodes tell each other of.
 const NAMES: [&str; 4] = ["typing", "read_marker", "join_request", "join_request_handled"];
@@ -19,7 +20,7 @@ const NAMES: [&str; 4] = ["typing", "read_marker", "join_request", "join_request
 #[derive(Clone)]
 pub struct Peers {
     bus: DynBus,
-    node: BootId,
+    seal: Seal,
     epoch: Epoch,
 }
 
@@ -30,16 +31,16 @@ pub(crate) struct Heard {
 }
 
 impl Peers {
-    /// The place of the node `node`, whose positions belong to `epoch`.
-    pub fn new(bus: DynBus, node: BootId, epoch: Epoch) -> Self {
-        Self { bus, node, epoch }
+    /// The place of the node whose seal it is, and whose positions belong to `epoch`.
+    pub fn new(bus: DynBus, seal: Seal, epoch: Epoch) -> Self {
+        Self { bus, seal, epoch }
     }
 
     /// Tells of what has been stored in a room.
     pub(crate) fn tell_events(&self, room: RoomId, events: &[Arc<Event>]) {
         if self.bus.reaches_others() && !events.is_empty() {
             let frame = Frame::new(self.epoch, events.iter().map(Arc::as_ref));
-            self.bus.publish(&Subject::room_events(room), codec::encode(self.node, frame));
+            self.publish(&Subject::room_events(room), &frame);
         }
     }
 
@@ -53,14 +54,14 @@ impl Peers {
     ) {
         if self.bus.reaches_others() {
             let signal = Signal { name: name.to_owned(), except, payload: payload.to_owned() };
-            self.bus.publish(&Subject::room_signals(room), codec::encode(self.node, signal));
+            self.publish(&Subject::room_signals(room), &signal);
         }
     }
 
     /// Says something to the other nodes that have connections of a user.
     pub(crate) fn say(&self, user: UserId, word: impl FnOnce() -> Word) {
         if self.bus.reaches_others() {
-            self.bus.publish(&Subject::user(user), codec::encode(self.node, word()));
+            self.publish(&Subject::user(user), &word());
         }
     }
 
@@ -77,13 +78,21 @@ impl Peers {
         self.bus.reaches_others().then(|| self.bus.subscribe(&Subject::user(user)))
     }
 
-    /// What `payload` says, unless this node says it.
-    fn heard<T: serde::de::DeserializeOwned>(&self, payload: &[u8]) -> Option<T> {
-        match codec::decode::<T>(payload) {
-            Ok(envelope) if envelope.node == self.node => None,
-            Ok(envelope) => Some(envelope.body),
+    fn publish(&self, subject: &Subject, body: &impl serde::Serialize) {
+        self.bus.publish(subject, self.seal.seal(subject, body));
+    }
+
+    /// What `payload`, which came on `subject`, says, unless this node says it.
+    fn heard<T: serde::de::DeserializeOwned>(
+        &self,
+        subject: &Subject,
+        payload: &[u8],
+    ) -> Option<T> {
+        match self.seal.open::<T>(subject, payload) {
+            Ok(opened) if opened.node == self.seal.node() => None,
+            Ok(opened) => Some(opened.body),
             Err(error) => {
-                tracing::warn!(%error, bytes = payload.len(), "another node says what is not understood");
+                tracing::warn!(%error, bytes = payload.len(), "what is heard on the bus is not taken");
                 None
             }
         }
@@ -92,17 +101,19 @@ impl Peers {
 
 /// Takes in what other nodes tell of a room, as long as it is live.
 pub(crate) async fn follow(peers: Peers, room: Weak<LiveRoom>, mut heard: Heard) {
+    let Some(id) = room.upgrade().map(|room| room.id) else { return };
+    let (events, signals) = (Subject::room_events(id), Subject::room_signals(id));
     loop {
         tokio::select! {
-            payload = heard.events.next() => {
-                let (Some(payload), Some(room)) = (payload, room.upgrade()) else { return };
-                if let Some(frame) = peers.heard::<Frame>(&payload) {
+            delivery = heard.events.next() => {
+                let (Some(delivery), Some(room)) = (delivery, room.upgrade()) else { return };
+                if let Some(frame) = peers.heard::<Frame>(&events, &delivery.payload) {
                     take_frame(&peers, &room.shared, frame).await;
                 }
             }
-            payload = heard.signals.next() => {
-                let (Some(payload), Some(room)) = (payload, room.upgrade()) else { return };
-                if let Some(signal) = peers.heard::<Signal>(&payload) {
+            delivery = heard.signals.next() => {
+                let (Some(delivery), Some(room)) = (delivery, room.upgrade()) else { return };
+                if let Some(signal) = peers.heard::<Signal>(&signals, &delivery.payload) {
                     take_signal(&room.shared, signal);
                 }
             }
@@ -135,10 +146,11 @@ fn take_signal(shared: &Shared, signal: Signal) {
 
 /// Takes in what other nodes say to a user's connections, as long as there are any here.
 pub(crate) async fn attend(rooms: Weak<Inner>, user: UserId, mut heard: Subscription) {
-    while let Some(payload) = heard.next().await {
+    let subject = Subject::user(user);
+    while let Some(delivery) = heard.next().await {
         let Some(inner) = rooms.upgrade() else { return };
         let rooms = Rooms(inner);
-        if let Some(word) = rooms.0.peers.heard::<Word>(&payload) {
+        if let Some(word) = rooms.0.peers.heard::<Word>(&subject, &delivery.payload) {
             take_word(&rooms, user, word);
         }
     }

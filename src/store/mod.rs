@@ -243,10 +243,13 @@ pub trait RoomStore: Send + Sync {
 
     /// Group rooms that `owner` owns, in the order of their ids.
     async fn rooms_owned(&self, owner: UserId, page: Page<RoomId>) -> Result<Vec<RoomEntry>>;
-
-    /// Notes that something happened in the room at `at`; an earlier time changes nothing.
-    async fn touch_room(&self, id: RoomId, at: Timestamp) -> Result<()>;
 }
+
+/// Rooms whose tails are asked for in one call.
+pub const MAX_TAILS: usize = 500;
+
+/// Where an event stands among those of all rooms: by its time, then its room, then its position.
+pub type StayPlace = (Timestamp, RoomId, Seq);
 
 /// Where a page of messages begins. Pages hold messages of which something is left, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -276,6 +279,15 @@ pub trait LogStore: Send + Sync {
 
     /// The end of the log; `None` for a room that never was. A deleted room keeps its log.
     async fn tail(&self, room: RoomId) -> Result<Option<Tail>>;
+
+    /// The ends of these logs, in any order; rooms that never were are left out. At most
+    /// [`MAX_TAILS`] rooms are asked for at once.
+    async fn tails(&self, rooms: &[RoomId]) -> Result<Vec<(RoomId, Seq)>>;
+
+    /// Up to `limit` events of all rooms by which a stay in a room began or ended (`MemberAdded`,
+    /// `MemberRemoved`, `RoomDeleted`), those behind `place`, in the order of their places. By this a node
+    /// learns of what it has not heard on the bus.
+    async fn stay_changes(&self, place: StayPlace, limit: u32) -> Result<Vec<Event>>;
 
     /// Up to `limit` events behind `after` and up to `through`, in order, without a hole.
     async fn events(
@@ -459,6 +471,10 @@ pub trait Store:
 {
     /// The life of the store that positions belong to.
     async fn epoch(&self) -> Result<Epoch>;
+
+    /// Begins another life of the store, and answers with it: an older state was restored, so positions
+    /// that clients know may stand for other events now. No node may have the store open.
+    async fn renew_epoch(&self) -> Result<Epoch>;
 
     /// Answers if the store can be read and written now.
     async fn check(&self) -> Result<()>;

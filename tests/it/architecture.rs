@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Every top module in its layer, the lowest first. A module uses what is below it, and itself.
 const LAYERS: &[&[&str]] = &[
-    &["client", "domain", "keys", "lifecycle", "link"],
+    &["client", "domain", "keys", "lifecycle", "link", "tls"],
     &["api", "config", "metrics", "record"],
     &["store", "bus", "media", "log", "limits", "passwords"],
+    &["nodes"],
     &["room"],
     &["app"],
     &["service"],

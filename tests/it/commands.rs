@@ -9,6 +9,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::{Instant, timeout};
 
+use crate::support::http;
+
 const SOON: Duration = Duration::from_secs(20);
 
 /// `natter` with nothing in its environment but `variables`, in a folder of its own.
@@ -135,11 +137,11 @@ async fn the_commands_that_only_tell_something_do() {
 async fn sigterm_drains_within_its_share_of_the_grace_and_exits_0() {
     let mut server = Serving::start(&[("NATTER_DRAIN_GRACE", "4s")]).await;
     let ready = format!("http://{}/readyz", server.address);
-    assert_eq!(reqwest::get(&ready).await.unwrap().status(), 200);
+    assert_eq!(http::get(&ready).await.unwrap().status(), 200);
     let began = Instant::now();
     server.signal("TERM");
     next_line(&mut server.log, "draining").await;
-    let while_leaving = reqwest::get(&ready).await.unwrap();
+    let while_leaving = http::get(&ready).await.unwrap();
     assert_eq!(while_leaving.status(), 503, "still served, but not ready");
     assert_eq!(while_leaving.json::<serde_json::Value>().await.unwrap()["code"], "draining");
     assert_eq!(server.exit_code().await, Some(0));

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use crate::support::TestNode;
+use crate::support::{TestNode, http};
 
 #[tokio::test]
 async fn the_document_of_the_calls_is_the_one_that_is_served() {
     let node = TestNode::start().await;
-    let served = reqwest::get(format!("{}/openapi.json", node.url())).await.unwrap();
+    let served = http::get(format!("{}/openapi.json", node.url())).await.unwrap();
     assert_eq!(served.headers()["content-type"], "application/json");
     is_current("docs/openapi.json", &(served.text().await.unwrap() + "\n"));
 }

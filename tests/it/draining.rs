@@ -13,6 +13,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::support::http;
+
 const SOON: Duration = Duration::from_secs(20);
 
 async fn start(folder: &tempfile::TempDir, grace: Duration) -> Node {
@@ -30,7 +32,7 @@ async fn start(folder: &tempfile::TempDir, grace: Duration) -> Node {
 
 /// Signs a user up and in; answers the token.
 async fn token(address: SocketAddr) -> String {
-    let client = reqwest::Client::new();
+    let client = http::client();
     let account = json!({"email": "ann@example.org", "username": "ann", "password": "a password"});
     let made = client.post(format!("http://{address}/signup")).json(&account).send().await.unwrap();
     assert_eq!(made.status(), 201);
@@ -94,7 +96,7 @@ async fn draining_closes_sockets_so_that_they_come_back_and_lets_none_in() {
     let mut pace = tokio::time::interval(Duration::from_millis(50));
     let refusal = loop {
         pace.tick().await;
-        let answer = reqwest::get(&handshake).await.unwrap();
+        let answer = http::get(&handshake).await.unwrap();
         if answer.status() == 503 {
             break answer;
         }

@@ -19,6 +19,7 @@ mod media;
 mod memberships;
 mod messages;
 mod node;
+mod nodes;
 mod revocations;
 mod rooms;
 mod sockets;

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::support::http;
+
 struct Running {
     node: Node,
     folder: tempfile::TempDir,
@@ -33,12 +35,12 @@ impl Running {
     }
 
     async fn get(&self, path: &str) -> reqwest::Response {
-        reqwest::get(format!("http://{}{path}", self.node.addr())).await.unwrap()
+        http::get(format!("http://{}{path}", self.node.addr())).await.unwrap()
     }
 
     async fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.node.metrics_addr().unwrap());
-        let answer = reqwest::get(url).await.unwrap();
+        let answer = http::get(url).await.unwrap();
         assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4");
         answer.text().await.unwrap()
     }
@@ -56,7 +58,7 @@ async fn metrics_are_on_their_own_port_and_nothing_else_is() {
     let counted = "natter_http_requests_total{method=\"GET\",route=\"/livez\",status=\"200\"} 1";
     assert!(metrics.contains(counted), "{metrics}");
     let own = running.node.metrics_addr().unwrap();
-    let elsewhere = reqwest::get(format!("http://{own}/livez")).await.unwrap();
+    let elsewhere = http::get(format!("http://{own}/livez")).await.unwrap();
     assert_eq!(elsewhere.status(), 404);
 }
 
@@ -106,7 +108,7 @@ async fn failed_logins_are_counted_by_reason() {
     let url = format!("http://{}/token", running.node.addr());
     let form = [("username", "nobody"), ("password", "a guess")];
     for _ in 0..11 {
-        reqwest::Client::new().post(&url).form(&form).send().await.unwrap();
+        http::client().post(&url).form(&form).send().await.unwrap();
     }
     let metrics = running.metrics().await;
     for (reason, count) in [("credentials", 10), ("rate_limited", 1), ("overloaded", 0)] {

@@ -10,7 +10,7 @@ use super::{Embedded, apply, wipe};
 use crate::domain::room::Tail;
 use crate::domain::{Body, ClientId, Event, RoomId, Seq, UserId};
 use crate::record;
-use crate::store::{Appended, History, LogStore, Result, StoreError};
+use crate::store::{Appended, History, LogStore, Result, StayPlace, StoreError};
 
 /// The columns of `events e` that [`event_at`] reads.
 macro_rules! event_columns {
@@ -61,6 +61,31 @@ impl LogStore for Embedded {
 
     async fn tail(&self, room: RoomId) -> Result<Option<Tail>> {
         self.read(move |conn| tail(conn, room)).await
+    }
+
+    async fn tails(&self, rooms: &[RoomId]) -> Result<Vec<(RoomId, Seq)>> {
+        let rooms = rooms.to_vec();
+        self.read(move |conn| {
+            let found = rooms.into_iter().map(|room| Ok((room, tail(conn, room)?)));
+            let found = found.filter_map(|one: Result<_>| match one {
+                Ok((room, tail)) => tail.map(|tail| Ok((room, tail.seq))),
+                Err(error) => Some(Err(error)),
+            });
+            found.collect()
+        })
+        .await
+    }
+
+    async fn stay_changes(&self, (at, room, seq): StayPlace, limit: u32) -> Result<Vec<Event>> {
+        let sql = concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM events e INDEXED BY events_stays
+              WHERE e.kind IN ('member_added', 'member_removed', 'room_deleted')
+                AND (e.timestamp, e.room, e.seq) > (?1, ?2, ?3)
+              ORDER BY e.timestamp, e.room, e.seq LIMIT ?4"
+        );
+        self.read(move |conn| list(conn, sql, (at, room, seq, limit))).await
     }
 
     async fn events(

@@ -39,8 +39,8 @@ pub(super) fn are_pending(conn: &Connection) -> Result<bool> {
     Ok(version(conn)? < newest())
 }
 
-/// Brings the file up to date, all steps or none, and answers with its epoch, which is made with the file.
-pub(super) fn run(conn: &mut Connection) -> Result<Epoch> {
+/// Brings the file up to date, all steps or none. Its epoch is made with the file.
+pub(super) fn run(conn: &mut Connection) -> Result<()> {
     let transaction = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL)",
@@ -58,9 +58,8 @@ pub(super) fn run(conn: &mut Connection) -> Result<Epoch> {
         "INSERT OR IGNORE INTO facts (name, value) VALUES ('epoch', ?1)",
         [rand::random::<u32>()],
     )?;
-    let epoch = epoch(&transaction)?;
     transaction.commit()?;
-    Ok(epoch)
+    Ok(())
 }
 
 /// The epoch of the file.
@@ -68,6 +67,15 @@ pub(super) fn epoch(conn: &Connection) -> Result<Epoch> {
     let found =
         conn.query_row("SELECT value FROM facts WHERE name = 'epoch'", [], |row| row.get(0))?;
     Ok(Epoch(found))
+}
+
+/// Gives the file another epoch than the one it has.
+pub(super) fn renew_epoch(conn: &Connection) -> Result<Epoch> {
+    let old = epoch(conn)?;
+    // Any of the others, each as likely.
+    let new = Epoch(old.0.wrapping_add(rand::random_range(1..=u32::MAX)));
+    conn.execute("UPDATE facts SET value = ?1 WHERE name = 'epoch'", [new.0])?;
+    Ok(new)
 }
 
 fn newest() -> u32 {

@@ -58,7 +58,6 @@ impl Default for Options {
 pub struct Embedded {
     writer: Writer,
     readers: Readers,
-    epoch: Epoch,
 }
 
 impl Embedded {
@@ -91,11 +90,11 @@ impl Embedded {
         // A command, too, changes the format only while no node relies on it.
         let alone = lock.is_none() && migrations::are_pending(&conn)?;
         let guard = alone.then(|| self::lock(path)).transpose()?;
-        let epoch = migrations::run(&mut conn)?;
+        migrations::run(&mut conn)?;
         drop(guard);
         let readers = (0..options.readers.max(1)).map(|_| reader(path)).collect::<Result<_>>()?;
         let writer = Writer::start(conn, lock, wipe::wipe_more, options).map_err(unavailable)?;
-        Ok(Self { writer, readers: Readers::new(readers, options.timeout), epoch })
+        Ok(Self { writer, readers: Readers::new(readers, options.timeout) })
     }
 
     /// Changes the store: see [`Writer::run`].
@@ -120,7 +119,11 @@ impl Embedded {
 #[async_trait]
 impl Store for Embedded {
     async fn epoch(&self) -> Result<Epoch> {
-        Ok(self.epoch)
+        self.read(migrations::epoch).await
+    }
+
+    async fn renew_epoch(&self) -> Result<Epoch> {
+        self.write(migrations::renew_epoch).await
     }
 
     async fn check(&self) -> Result<()> {

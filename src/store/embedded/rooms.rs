@@ -7,7 +7,7 @@ use super::column::after;
 use super::{Embedded, log};
 use crate::domain::membership::ReadMarker;
 use crate::domain::room::{RoomOwner, Tail};
-use crate::domain::{Page, Role, Room, RoomId, RoomKind, Timestamp, UserId, Username};
+use crate::domain::{Page, Role, Room, RoomId, RoomKind, UserId, Username};
 use crate::store::{NewRoom, Result, RoomEntry, RoomState, RoomStore};
 
 /// The columns of `rooms r` and of its owner, `users o`, that [`room_at`] reads.
@@ -149,12 +149,6 @@ impl RoomStore for Embedded {
             Ok(entries)
         })
         .await
-    }
-
-    async fn touch_room(&self, id: RoomId, at: Timestamp) -> Result<()> {
-        // An append has done so already, in its own transaction.
-        let sql = "UPDATE rooms SET last_activity = ?2 WHERE id = ?1 AND last_activity < ?2";
-        self.write(move |conn| Ok(conn.prepare_cached(sql)?.execute((id, at)).map(drop)?)).await
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use natter::bus::seal::Seal;
 use natter::bus::{DynBus, LocalBus};
 use natter::domain::event::MemberAdded;
 use natter::domain::message::Digest;
 use natter::domain::*;
+use natter::keys::Keys;
 use natter::metrics::Metrics;
 use natter::room::*;
 use natter::store::embedded::{Embedded, Options};
@@ -230,6 +232,12 @@ impl Hall {
     }
 }
 
+/// The seal of another node of the cluster that all of these are of.
+pub(crate) fn seal() -> Seal {
+    let secret = b"a secret of at least thirty-two bytes";
+    Seal::new(id(BootId::new), Keys::derive(secret, None).bus)
+}
+
 /// Live rooms over `store`, as a node has them.
 pub(crate) async fn rooms_over(store: &DynStore, bus: &DynBus) -> Rooms {
     let teller = Teller {
@@ -237,7 +245,7 @@ pub(crate) async fn rooms_over(store: &DynStore, bus: &DynBus) -> Rooms {
         sign: Arc::new(|attachment, _, reader| format!("/media/{}/{reader}", attachment.id)),
     };
     let settings = Settings { leave_grace: Duration::from_secs(10), sockets_per_user: 0 };
-    let peers = Peers::new(Arc::clone(bus), id(BootId::new), teller.epoch);
+    let peers = Peers::new(Arc::clone(bus), seal(), teller.epoch);
     Rooms::new(Arc::clone(store), Metrics::new(), teller, peers, settings)
 }
 

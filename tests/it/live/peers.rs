@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use natter::bus::codec::{self, Frame, Word};
-use natter::bus::{Bus, DynBus, LocalBus, Subject, Subscription};
+use natter::bus::codec::{Frame, Word};
+use natter::bus::seal::Seal;
+use natter::bus::{Bus, DynBus, Link, LocalBus, Replies, Subject, Subscription};
 use natter::domain::{BootId, Epoch, Role, Seq};
+use natter::keys::Keys;
 use natter::room::{Change, Scope};
 use serde_json::json;
+use tokio::sync::watch;
 
-use super::hall::{Hall, added, command, connection, post, rooms_over, sign_up};
+use super::hall::{Hall, added, command, connection, post, rooms_over, seal, sign_up};
 
 /// A bus that loses two of three messages.
 struct Lossy {
@@ -18,6 +22,7 @@ struct Lossy {
     published: AtomicU64,
 }
 
+#[async_trait]
 impl Bus for Lossy {
     fn publish(&self, subject: &Subject, payload: Bytes) {
         if self.published.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) {
@@ -29,8 +34,18 @@ impl Bus for Lossy {
         self.bus.subscribe(subject)
     }
 
+    fn request(&self, subject: &Subject, payload: Bytes) -> Replies {
+        self.bus.request(subject, payload)
+    }
+
+    async fn settled(&self) {}
+
     fn reaches_others(&self) -> bool {
         true
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.bus.link()
     }
 }
 
@@ -112,7 +127,7 @@ async fn what_is_forged_or_not_understood_changes_nothing() {
     let hall = Hall::new().await;
     let (_connection, tape) = hall.listen(&hall.owner, 1).await;
     let said = hall.say(&hall.owner, "true").await.unwrap();
-    let node = BootId::new(1, 1);
+    let (ours, theirs) = (seal(), Seal::new(BootId::new(1, 1), Keys::derive(b"theirs", None).bus));
     let subject = Subject::room_events(hall.room);
     let mut elsewhere = (*said.event).clone();
     elsewhere.room = natter::domain::RoomId::new(7, 7);
@@ -126,10 +141,12 @@ async fn what_is_forged_or_not_understood_changes_nothing() {
         Bytes::from_static(b"{}"),
         Bytes::from_static(b"\xff\xfe"),
         Bytes::from_static(br#"{"v":9,"node":"000000000001000000000001","body":{}}"#),
-        codec::encode(node, Frame::new(epoch, [&elsewhere])),
-        codec::encode(node, Frame::new(Epoch(!epoch.0), [&of_old])),
-        codec::encode(node, word),
-        codec::encode(node, Frame::new(epoch, [&*said.event])),
+        ours.seal(&subject, &Frame::new(epoch, [&elsewhere])),
+        ours.seal(&subject, &Frame::new(Epoch(!epoch.0), [&of_old])),
+        ours.seal(&subject, &word),
+        ours.seal(&subject, &Frame::new(epoch, [&*said.event])),
+        theirs.seal(&subject, &Frame::new(epoch, [&of_old])),
+        ours.seal(&Subject::room_signals(hall.room), &Frame::new(epoch, [&of_old])),
     ] {
         hall.bus.publish(&subject, payload);
     }

@@ -22,6 +22,9 @@ contract![
     no_position_is_free_in_a_room_that_is_not,
     a_deleted_room_keeps_its_log_and_takes_nothing_more,
     the_tail_follows_the_log,
+    a_renewed_epoch_is_another_one,
+    tails_are_told_of_many_rooms_at_once,
+    beginnings_and_ends_of_stays_are_found_in_every_room,
     events_page_in_order_without_a_hole,
     ordinals_count_messages_only,
     a_deleted_message_leaves_its_place,
@@ -229,6 +232,56 @@ async fn the_tail_follows_the_log(store: &dyn Store) {
     pen.write(&ann, updated("other", &ann)).await;
     let tail = store.tail(room).await.unwrap().unwrap();
     assert_eq!((tail.seq, tail.ordinal), (Seq(5), 3));
+}
+
+async fn a_renewed_epoch_is_another_one(store: &dyn Store) {
+    let old = store.epoch().await.unwrap();
+    let new = store.renew_epoch().await.unwrap();
+    assert_ne!(new, old);
+    assert_eq!(store.epoch().await.unwrap(), new);
+}
+
+async fn tails_are_told_of_many_rooms_at_once(store: &dyn Store) {
+    let ann = user(store, "ann").await;
+    let (one, other) = (group(store, &ann, &[]).await, group(store, &ann, &[]).await);
+    Pen::at_tail(store, one).await.say_often(&ann, 3).await;
+    let mut pen = Pen::at_tail(store, other).await;
+    pen.write(&ann, Body::RoomDeleted).await;
+    let never = RoomId::new(tick(), 0);
+    let mut found = store.tails(&[other, never, one]).await.unwrap();
+    found.sort();
+    assert_eq!(found, [(one, Seq(4)), (other, Seq(2))]);
+    assert!(store.tails(&[]).await.unwrap().is_empty());
+}
+
+async fn beginnings_and_ends_of_stays_are_found_in_every_room(store: &dyn Store) {
+    let (ann, bob) = (user(store, "ann").await, user(store, "bob").await);
+    let (one, other) = (group(store, &ann, &[]).await, group(store, &ann, &[]).await);
+    let start = (at(1_000), RoomId::new(0, 0), Seq(0));
+    assert!(store.stay_changes(start, 9).await.unwrap().is_empty());
+    let mut expected = Vec::new();
+    for room in [one, other] {
+        let mut pen = Pen::at_tail(store, room).await;
+        pen.tail.timestamp = at(2_000);
+        pen.say(&ann, "text").await;
+        expected.push(pen.write(&ann, added(&bob, Role::Member, None)).await);
+        pen.write(&ann, updated("new", &ann)).await;
+        expected.push(pen.write(&ann, removed(&bob)).await);
+        expected.push(pen.write(&ann, Body::RoomDeleted).await);
+    }
+    let place = |event: &Event| (event.timestamp, event.room, event.seq);
+    expected.sort_by_key(place);
+    for limit in [1, 2, 100] {
+        let (mut found, mut behind) = (Vec::new(), start);
+        loop {
+            let page = store.stay_changes(behind, limit).await.unwrap();
+            assert!(page.len() <= limit as usize);
+            let Some(last) = page.last() else { break };
+            behind = place(last);
+            found.extend(page);
+        }
+        assert_eq!(found, expected, "{limit}");
+    }
 }
 
 async fn events_page_in_order_without_a_hole(store: &dyn Store) {

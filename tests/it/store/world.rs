@@ -97,6 +97,13 @@ impl<'a> Pen<'a> {
     }
 }
 
+/// Something is said in `room` by `sender` at the time `at`.
+pub(crate) async fn stir(store: &dyn Store, room: RoomId, sender: &User, at: Timestamp) {
+    let mut pen = Pen::at_tail(store, room).await;
+    let event = Event { timestamp: at, ..pen.event(sender, message(sender, "text")) };
+    all(store, &[event]).await;
+}
+
 /// Appends `events`, which must all be taken.
 pub(crate) async fn all(store: &dyn Store, events: &[Event]) {
     let appended = store.append(events).await;

@@ -32,7 +32,7 @@ pub(crate) struct Answer {
 impl Person {
     /// Somebody without a token.
     pub(crate) fn anonymous(base: String) -> Self {
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let http = super::http::builder().redirect(reqwest::redirect::Policy::none());
         Self { base, http: http.build().unwrap(), token: None, user: Value::Null }
     }
 

@@ -98,10 +98,6 @@ impl RoomStore for Faulty {
     async fn rooms_owned(&self, owner: UserId, page: Page<RoomId>) -> Result<Vec<RoomEntry>> {
         self.inner.rooms_owned(owner, page).await
     }
-
-    async fn touch_room(&self, id: RoomId, at: Timestamp) -> Result<()> {
-        self.inner.touch_room(id, at).await
-    }
 }
 
 #[async_trait]
@@ -120,6 +116,14 @@ impl LogStore for Faulty {
 
     async fn tail(&self, room: RoomId) -> Result<Option<Tail>> {
         self.inner.tail(room).await
+    }
+
+    async fn tails(&self, rooms: &[RoomId]) -> Result<Vec<(RoomId, Seq)>> {
+        self.inner.tails(rooms).await
+    }
+
+    async fn stay_changes(&self, place: StayPlace, limit: u32) -> Result<Vec<Event>> {
+        self.inner.stay_changes(place, limit).await
     }
 
     async fn events(
@@ -281,6 +285,10 @@ impl UploadStore for Faulty {
 impl Store for Faulty {
     async fn epoch(&self) -> Result<Epoch> {
         self.inner.epoch().await
+    }
+
+    async fn renew_epoch(&self) -> Result<Epoch> {
+        self.inner.renew_epoch().await
     }
 
     async fn check(&self) -> Result<()> {

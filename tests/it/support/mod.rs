@@ -2,6 +2,7 @@
 
 mod client;
 mod faulty;
+pub(crate) mod http;
 mod node;
 mod rooms;
 pub(crate) mod services;

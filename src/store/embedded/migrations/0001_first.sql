@@ -69,6 +69,8 @@ CREATE TABLE events (
 CREATE UNIQUE INDEX events_client_id ON events (room, sender, client_id) WHERE client_id IS NOT NULL;
 -- Messages of which something is left: pages never walk over what lies between, however much it is.
 CREATE INDEX events_messages ON events (room, seq) WHERE kind = 'message';
+-- Beginnings and ends of stays, by which a node learns of what it has not heard.
+CREATE INDEX events_stays ON events (timestamp, room, seq) WHERE kind IN ('member_added', 'member_removed', 'room_deleted');
 CREATE INDEX events_newest ON events (timestamp, room, seq) WHERE kind = 'message';
 
 CREATE TABLE memberships (
