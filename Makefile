@@ -58,14 +58,14 @@ screenshots: client ## Every screen of the web client, light and dark, 390 and 1
 
 test-rust: ## Unit tests, port contracts on every backend (real servers), behaviours through a real node
 	cargo test --locked --no-run
-	tests/services/run cargo test --locked
+	tests/services/run tests/rust/run
 
 # Installs the servers to target/services-venv at its first use; no containers, nothing by hand.
 test-services: $(VENV)/.installed ## What tests/services/run promises of the servers that tests are given
 	$(PYTEST) tests/services -q
 
 rules: $(VENV)/.installed ## Rules of the repository itself (links, lock files, sizes)
-	$(PYTEST) tests/rules -q
+	$(PYTEST) tests/rules tests/rust -q
 
 interop: $(VENV)/.installed tests/interop/node_modules/.package-lock.json ## Official clients, the contract and hostile input, against the real binary
 	cargo build --locked

@@ -22,6 +22,7 @@ use crate::nodes::Nodes;
 use crate::passwords::Passwords;
 use crate::room::{Peers, Rooms, Settings, Teller};
 use crate::store::{self, Access};
+use crate::tls;
 
 /// Opens what `config` names and makes the app of it: what a node serves, and what an operator's
 /// command or a test of a use case works with directly.
@@ -31,8 +32,7 @@ use crate::store::{self, Access};
 /// [`StartError`]: the configuration, the data folder, the store, or the media store.
 pub async fn assemble(config: Config, access: Access) -> Result<App, StartError> {
     config.validate()?;
-    // HTTP clients take the process's provider of cryptography. It is there already after the first node of a process.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    tls::install();
     make_data_dir(&config)
         .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
     let secret = config.secret_key()?;
