@@ -8,8 +8,10 @@
 //! This module only reads and checks. Opening what the URLs name is left to `store`, `bus` and
 //! `media`, and what `first_admin` asks for to the accounts service.
 
+mod bucket;
 mod limit;
 mod load;
+mod media;
 mod origin;
 mod secret;
 mod setting;
@@ -22,8 +24,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use self::bucket::Bucket;
 pub use self::limit::{Limit, Limits};
 pub use self::load::{ConfigError, Provenance, Sources};
+pub use self::media::{Addressing, MediaConfig, MediaServe};
 pub use self::origin::Origin;
 pub use self::secret::Secret;
 pub use self::units::ByteSize;
@@ -45,8 +49,8 @@ pub struct Config {
     pub store: StoreUrl,
     /// `bus.url`: how nodes tell each other that something happened.
     pub bus: BusUrl,
-    /// `media.url`: where uploaded files are kept.
-    pub media: MediaUrl,
+    /// `media.*`: where uploaded files are kept, and who hands them out.
+    pub media: MediaConfig,
     /// `auth.*`: tokens, passwords, the first administrator.
     pub auth: AuthConfig,
     /// `signup`: whether anybody may make an account.
@@ -170,7 +174,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./natter-data"),
             store: StoreUrl::Sqlite { path: None },
             bus: BusUrl::Local,
-            media: MediaUrl::Folder { path: None },
+            media: MediaConfig::default(),
             auth: AuthConfig::default(),
             signup: Signup::Open,
             cors_origins: Vec::new(),
@@ -258,7 +262,7 @@ impl Config {
     fn check_parts(&self) -> Result<(), (&'static str, String)> {
         self.store.supported().map_err(|why| ("store.url", why))?;
         self.bus.supported().map_err(|why| ("bus.url", why))?;
-        self.media.supported().map_err(|why| ("media.url", why))?;
+        self.media.check()?;
         self.check_mode()?;
         if self.metrics.listen.is_some_and(|own| own == self.listen && own.port() != 0) {
             return Err(("metrics.listen", "must not be the public address".to_owned()));
@@ -276,7 +280,7 @@ impl Config {
             let why = "local: belongs to a sqlite: store, and a cluster's bus to a cluster's store";
             return Err(("bus.url", why.to_owned()));
         }
-        if !embedded && matches!(self.media, MediaUrl::Folder { .. }) {
+        if !embedded && matches!(self.media.url, MediaUrl::Folder { .. }) {
             let why = "a folder cannot be shared by the nodes of a cluster, it needs s3://";
             return Err(("media.url", why.to_owned()));
         }

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 
 use super::units::{byte_size, duration, number};
 use super::{
-    BusUrl, ByteSize, Config, FirstAdmin, Limit, LogFormat, MediaUrl, Origin, Secret, Signup,
-    StoreUrl,
+    BusUrl, ByteSize, Config, FirstAdmin, Limit, LogFormat, MediaConfig, MediaUrl, Origin, Secret,
+    Signup, StoreUrl,
 };
 
 /// What a value is in a file. In the environment everything is text, and a list has commas.
@@ -77,13 +77,20 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("data_dir", |c, v| put(&mut c.data_dir, path(v))).flag("data-dir"),
     Setting::new("store.url", |c, v| put(&mut c.store, StoreUrl::parse(v))).flag("store"),
     Setting::new("bus.url", |c, v| put(&mut c.bus, BusUrl::parse(v))).flag("bus"),
-    Setting::new("media.url", |c, v| put(&mut c.media, MediaUrl::parse(v))).flag("media"),
+    Setting::new("media.url", |c, v| put(&mut c.media.url, MediaUrl::parse(v))).flag("media"),
+    Setting::new("media.endpoint", |c, v| put(&mut c.media.endpoint, server(v))),
+    Setting::new("media.public_endpoint", |c, v| put(&mut c.media.public_endpoint, server(v))),
+    Setting::new("media.region", |c, v| put(&mut c.media.region, MediaConfig::region(v))),
+    Setting::new("media.addressing", |c, v| {
+        put(&mut c.media.addressing, MediaConfig::addressing(v))
+    }),
+    Setting::new("media.serve", |c, v| put(&mut c.media.serve, MediaConfig::serve(v))),
     Setting::new("secret_key", |c, v| put(&mut c.auth.secret_key, signing_secret(v).map(Some)))
         .environment_only(),
     Setting::new("secret_key_file", |c, v| put(&mut c.auth.secret_key_file, Ok(optional_path(v)))),
     Setting::new("signup", |c, v| put(&mut c.signup, signup(v))),
     Setting::new("cors_origins", |c, v| put(&mut c.cors_origins, list(v, Origin::parse))).list(),
-    Setting::new("public_url", |c, v| put(&mut c.public_url, public_url(v))),
+    Setting::new("public_url", |c, v| put(&mut c.public_url, server(v))),
     Setting::new("trusted_proxies", |c, v| put(&mut c.trusted_proxies, list(v, network))).list(),
     Setting::new("inline_file_limit", |c, v| {
         // Such a file is in memory as a whole, and base64 by polling makes it a third larger.
@@ -241,7 +248,8 @@ fn network(text: &str) -> Result<IpNet, String> {
         .ok_or_else(|| format!("{text:?} is no network such as 10.0.0.0/8"))
 }
 
-fn public_url(text: &str) -> Result<Option<Origin>, String> {
+/// The origin of something that speaks HTTP.
+fn server(text: &str) -> Result<Option<Origin>, String> {
     if text.trim().is_empty() {
         return Ok(None);
     }

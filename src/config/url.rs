@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::bucket::Bucket;
 use super::secret::Secret;
 
 /// Where users, rooms and messages are kept, from the scheme of `store.url`.
@@ -42,11 +43,8 @@ pub enum MediaUrl {
         /// The folder; `None` is `media` in the data folder.
         path: Option<PathBuf>,
     },
-    /// `s3://bucket/prefix`: shared by all nodes.
-    S3 {
-        /// The whole URL.
-        url: Secret,
-    },
+    /// `s3://bucket/prefix`: part of a bucket, shared by all nodes.
+    S3(Bucket),
 }
 
 impl StoreUrl {
@@ -101,7 +99,7 @@ impl MediaUrl {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some(("file", path)) => Ok(Self::Folder { path: local_path(path) }),
-            Some(("s3", rest)) if rest.starts_with("//") => Ok(Self::S3 { url: Secret::new(text) }),
+            Some(("s3", rest)) if rest.starts_with("//") => Bucket::parse(&rest[2..]).map(Self::S3),
             _ => Err(unknown_scheme(text, "file: or s3://")),
         }
     }
@@ -110,14 +108,7 @@ impl MediaUrl {
     pub fn folder(&self, data_dir: &Path) -> Option<PathBuf> {
         match self {
             Self::Folder { path } => Some(path.clone().unwrap_or_else(|| data_dir.join("media"))),
-            Self::S3 { .. } => None,
-        }
-    }
-
-    pub(super) fn supported(&self) -> Result<(), String> {
-        match self {
-            Self::Folder { .. } => Ok(()),
-            Self::S3 { .. } => Err(not_in_this_build("s3://", "file:")),
+            Self::S3(_) => None,
         }
     }
 }
@@ -159,7 +150,7 @@ mod tests {
         assert!(matches!(BusUrl::parse("tls://bus"), Ok(BusUrl::Nats { .. })));
         let folder = MediaUrl::Folder { path: Some(PathBuf::from("/srv/media")) };
         assert_eq!(MediaUrl::parse("file:/srv/media"), Ok(folder));
-        assert!(matches!(MediaUrl::parse("s3://bucket/prefix"), Ok(MediaUrl::S3 { .. })));
+        assert!(matches!(MediaUrl::parse("s3://bucket/prefix"), Ok(MediaUrl::S3(_))));
     }
 
     #[test]

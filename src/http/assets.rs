@@ -24,12 +24,16 @@ struct Dist;
 const INDEX: &str = "index.html";
 
 /// What a page of ours may do: scripts and styles are files of ours, pictures may be made by the page itself
-/// (previews), connections go to this server.
-const CLIENT_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; \
-     connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; \
-     object-src 'none'",
-);
+/// (previews) and come from `files`, the origin that media redirects to, connections go to this server.
+fn policy(files: Option<&str>) -> HeaderValue {
+    let files = files.map_or_else(String::new, |origin| format!(" {origin}"));
+    let policy = format!(
+        "default-src 'self'; img-src 'self' blob: data:{files}; media-src 'self' blob:{files}; \
+         connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; \
+         object-src 'none'"
+    );
+    HeaderValue::try_from(policy).expect("an origin is made of visible ASCII")
+}
 
 /// The file's name changes with its content.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -42,39 +46,79 @@ const NOT_BUILT: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"ut
     <code>make run</code>, or <code>make client</code> before the next <code>make build</code>.</p>\n\
     <p>The calls are documented at <a href=\"/docs/\">/docs</a>.</p>\n</html>\n";
 
-/// The first segments of paths that are calls: below them nothing is the web client's, so that a program which
-/// asks for what is not there gets an answer for programs.
+/// The web client, at every path that is no call.
 #[derive(Debug, Clone)]
-pub(super) struct Roots(Arc<BTreeSet<String>>);
+pub(super) struct Site {
+    /// The first segments of paths that are calls: below them nothing is the web client's, so that a program
+    /// which asks for what is not there gets an answer for programs.
+    roots: Arc<BTreeSet<String>>,
+    policy: HeaderValue,
+}
 
-impl Roots {
-    /// Those of the documented calls, and of what is served beside them or deliberately not at all.
-    pub(super) fn of(document: &OpenApi) -> Self {
+impl Site {
+    /// Leaves alone the documented calls, and what is served beside them or deliberately not at all. Pages may
+    /// show what `files` is the origin of.
+    pub(super) fn beside(document: &OpenApi, files: Option<&str>) -> Self {
         let calls = document.paths.paths.keys().map(|path| first_segment(path));
         let others = ["debug", "docs", "metrics", "openapi.json", "socket.io"];
-        Self(Arc::new(calls.chain(others).map(str::to_owned).collect()))
+        let roots = calls.chain(others).map(str::to_owned).collect();
+        Self { roots: Arc::new(roots), policy: policy(files) }
     }
 
     /// Answers what no route takes.
     pub(super) fn answer(&self, request: &Request) -> Response {
         let path = request.uri().path();
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        if !is_read || self.0.contains(first_segment(path)) {
+        if !is_read || self.roots.contains(first_segment(path)) {
             return Refusal::NoSuchPath.into_response();
         }
         if path == "/" {
-            return index(request.headers());
+            return self.index(request.headers());
         }
         let file = &path[1..];
         if let Some(found) = is_built(file).then(|| Dist::get(file)).flatten() {
-            return send(file, found, request.headers());
+            return self.send(file, found, request.headers());
         }
         // A path of the client's own, such as a link to a room. A missing file is no such path.
         let is_file = path.rsplit('/').next().is_some_and(|last| last.contains('.'));
         if wants_page(request.headers()) && !is_file {
-            return index(request.headers());
+            return self.index(request.headers());
         }
         Refusal::NoSuchPath.into_response()
+    }
+
+    fn index(&self, headers: &HeaderMap) -> Response {
+        match Dist::get(INDEX) {
+            Some(found) => self.send(INDEX, found, headers),
+            None => self.page(NOT_BUILT),
+        }
+    }
+
+    fn page(&self, html: &'static str) -> Response {
+        let html_type = HeaderValue::from_static("text/html; charset=utf-8");
+        let headers = [
+            (CONTENT_TYPE, html_type),
+            (CONTENT_SECURITY_POLICY, self.policy.clone()),
+            (CACHE_CONTROL, CHECKED),
+        ];
+        (headers, html).into_response()
+    }
+
+    fn send(&self, name: &str, file: EmbeddedFile, asked: &HeaderMap) -> Response {
+        let hash = file.metadata.sha256_hash();
+        let tag: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let tag = format!("\"{tag}\"");
+        let is_hashed = name.starts_with("assets/");
+        let headers = [
+            (CONTENT_TYPE, content_type(file.metadata.mimetype())),
+            (CONTENT_SECURITY_POLICY, self.policy.clone()),
+            (CACHE_CONTROL, if is_hashed { FOREVER } else { CHECKED }),
+            (ETAG, HeaderValue::try_from(&tag).unwrap_or(CHECKED)),
+        ];
+        if is_known(asked, &tag) {
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
+        }
+        (headers, Body::from(file.data.into_owned())).into_response()
     }
 }
 
@@ -90,40 +134,6 @@ fn is_built(file: &str) -> bool {
 fn wants_page(headers: &HeaderMap) -> bool {
     let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     accepted.is_some_and(|accept| accept.contains("text/html"))
-}
-
-fn index(headers: &HeaderMap) -> Response {
-    match Dist::get(INDEX) {
-        Some(found) => send(INDEX, found, headers),
-        None => page(NOT_BUILT),
-    }
-}
-
-fn page(html: &'static str) -> Response {
-    let html_type = HeaderValue::from_static("text/html; charset=utf-8");
-    let headers = [
-        (CONTENT_TYPE, html_type),
-        (CONTENT_SECURITY_POLICY, CLIENT_POLICY),
-        (CACHE_CONTROL, CHECKED),
-    ];
-    (headers, html).into_response()
-}
-
-fn send(name: &str, file: EmbeddedFile, asked: &HeaderMap) -> Response {
-    let hash = file.metadata.sha256_hash();
-    let tag: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    let tag = format!("\"{tag}\"");
-    let is_hashed = name.starts_with("assets/");
-    let headers = [
-        (CONTENT_TYPE, content_type(file.metadata.mimetype())),
-        (CONTENT_SECURITY_POLICY, CLIENT_POLICY),
-        (CACHE_CONTROL, if is_hashed { FOREVER } else { CHECKED }),
-        (ETAG, HeaderValue::try_from(&tag).unwrap_or(CHECKED)),
-    ];
-    if is_known(asked, &tag) {
-        return (StatusCode::NOT_MODIFIED, headers).into_response();
-    }
-    (headers, Body::from(file.data.into_owned())).into_response()
 }
 
 fn content_type(mime: &str) -> HeaderValue {
@@ -146,13 +156,14 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn roots() -> Roots {
-        Roots(Arc::new(["users", "chat-rooms", "metrics"].map(str::to_owned).into()))
+    fn site() -> Site {
+        let roots = ["users", "chat-rooms", "metrics"].map(str::to_owned).into();
+        Site { roots: Arc::new(roots), policy: policy(None) }
     }
 
     fn get(path: &str, accept: &str) -> Response {
         let request = Request::get(path).header(ACCEPT, accept);
-        roots().answer(&request.body(Body::empty()).unwrap())
+        site().answer(&request.body(Body::empty()).unwrap())
     }
 
     #[test]
@@ -174,7 +185,7 @@ mod tests {
         }
         assert_eq!(get("/rooms/abc", "application/json").status(), 404);
         let post = Request::post("/rooms").header(ACCEPT, "text/html").body(Body::empty()).unwrap();
-        assert_eq!(roots().answer(&post).status(), 404);
+        assert_eq!(site().answer(&post).status(), 404);
     }
 
     #[test]
@@ -184,6 +195,19 @@ mod tests {
         assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"));
         assert!(!policy.contains("unsafe") && !policy.contains('*'));
         assert_eq!(page.headers()[CACHE_CONTROL], "no-cache");
+    }
+
+    #[test]
+    fn pages_show_what_comes_from_where_files_are() {
+        let policy = policy(Some("https://files.example.com"));
+        let policy = policy.to_str().unwrap();
+        for part in [
+            "img-src 'self' blob: data: https://files.example.com;",
+            "media-src 'self' blob: https://files.example.com;",
+        ] {
+            assert!(policy.contains(part), "{policy}");
+        }
+        assert_eq!(policy.matches("files.example.com").count(), 2);
     }
 
     #[test]

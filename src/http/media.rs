@@ -6,9 +6,9 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_RANGE, LOCATION, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -45,6 +45,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     responses(
         (status = 200, description = "The bytes. Only png, jpeg, gif, webp, mp4 and ogg are shown in place.", content_type = "application/octet-stream"),
         (status = 206, description = "The range of them.", content_type = "application/octet-stream"),
+        (status = 307, description = "With `media.serve = \"redirect\"`, for what is shown in place: the bytes are at `Location`, for a minute."),
         (status = 404, description = "`not_found`: there is no such file, or it is not the reader's any more, or the path is over.", body = ErrorBody),
         (status = 416, description = "The range is not within the file."),
     )
@@ -52,9 +53,15 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 async fn load(
     State(app): State<App>,
     Path(token): Path<String>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
     let file = attachments::load(&app, &token, Timestamp::now()).await?;
+    if method == Method::GET
+        && let Some(elsewhere) = elsewhere(&app, &file).await?
+    {
+        return Ok(elsewhere);
+    }
     let size = file.object.size();
     let tag = tag(&file);
     let (status, range) = match asked(&headers, &tag, size) {
@@ -70,6 +77,28 @@ async fn load(
     }
     let bytes = file.object.read(range).await?;
     Ok((status, described, Body::from_stream(bytes)).into_response())
+}
+
+/// Sends a client to the bucket that has the file, if that is wanted and safe.
+///
+/// A bucket can be told the type and the disposition of an answer, but neither `nosniff` nor a policy. So it
+/// answers for what runs nowhere and is shown in place, and the node for whatever somebody may have made up. A
+/// thumbnail is smaller than the way round.
+async fn elsewhere(app: &App, file: &File) -> Result<Option<Response>> {
+    if !is_inline(&file.content_type) || file.object.thumbnail_type().is_some() {
+        return Ok(None);
+    }
+    let (id, name) = (file.attachment.id, &file.attachment.file_name);
+    let disposition = disposition(true, name);
+    let Some(url) = app.media.redirect(id, &file.content_type, &disposition).await? else {
+        return Ok(None);
+    };
+    let headers = [
+        (LOCATION, value(url)?),
+        // A kept redirect would outlive its link, and the reader's right to it.
+        (CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
+    ];
+    Ok(Some((StatusCode::TEMPORARY_REDIRECT, headers).into_response()))
 }
 
 /// Names these bytes: they never change under an id.

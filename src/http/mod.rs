@@ -47,10 +47,10 @@ use crate::app::App;
 pub(crate) fn router(app: App) -> Router {
     let (calls, document) = calls().split_for_parts();
     let document = openapi::complete(document);
-    let roots = assets::Roots::of(&document);
+    let site = assets::Site::beside(&document, app.config.media.redirects_to().as_deref());
     calls
         .merge(openapi::pages(&document))
-        .fallback(move |request: Request| async move { roots.answer(&request) })
+        .fallback(move |request: Request| async move { site.answer(&request) })
         .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(body::MAX))
         .layer(from_fn(body::ahead))

@@ -1,12 +1,13 @@
 //! The bytes of attachments: written as they stream in, examined, and read back in parts.
 //!
-//! There is no trait here: `object_store` is the port, with a folder of this node as its first
-//! adapter. A key is made from the attachment's id alone, so no name, type or path of a client's
+//! There is no trait here: `object_store` is the port, with a folder of this node and a bucket of an S3
+//! server as its adapters. A key is made from the attachment's id alone, so no name, type or path of a client's
 //! reaches the store. Who may write and who may read is left to the attachments service, what is
 //! known of an upload to the store; this module keeps bytes, and says what they are.
 //!
 //! Contract: `tests/it/media.rs`, run on every kind of object store.
 
+mod bucket;
 mod kind;
 mod link;
 mod name;
@@ -25,12 +26,14 @@ use std::sync::Arc;
 
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::api::Variant;
-use crate::config::MediaUrl;
+use crate::config::{MediaConfig, MediaServe, MediaUrl};
 use crate::domain::AttachmentId;
 
+use self::bucket::Bucket;
 pub use self::kind::{UNKNOWN, is_inline};
 pub use self::link::{Claim, Links};
 pub use self::name::clean;
@@ -67,17 +70,44 @@ pub enum MediaError {
 impl From<object_store::Error> for MediaError {
     fn from(error: object_store::Error) -> Self {
         match error {
-            object_store::Error::NotFound { .. } => Self::NotFound,
+            // Bytes that are not there are one thing, a bucket that is not there another.
+            object_store::Error::NotFound { .. } if !says(&error, &["NoSuchBucket"]) => {
+                Self::NotFound
+            }
             error if is_full(&error) => Self::Full(Box::new(error)),
             error => Self::Unavailable(Box::new(error)),
         }
     }
 }
 
+impl MediaError {
+    /// As what leads to a failure to write: what is not found then is the place.
+    fn of_writing(error: object_store::Error) -> Self {
+        match error {
+            object_store::Error::NotFound { .. } => Self::Unavailable(Box::new(error)),
+            error => error.into(),
+        }
+    }
+}
+
+/// Answers of S3 servers that have no room: they have no code in common.
+const NO_ROOM: [&str; 4] =
+    ["507 Insufficient", "StorageFull", "QuotaExceeded", "InsufficientCapacity"];
+
+/// Whether the answer of a server that led to `error` has one of `words` in it.
+fn says(error: &object_store::Error, words: &[&str]) -> bool {
+    let answer = error.to_string();
+    words.iter().any(|word| answer.contains(word))
+}
+
 /// Whether what led to `error` is a lack of room, however deep it lies.
-fn is_full(error: &(dyn StdError + 'static)) -> bool {
+fn is_full(error: &object_store::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    std::iter::successors(Some(error), |&error| error.source())
+    if says(error, &NO_ROOM) {
+        return true;
+    }
+    let first: &(dyn StdError + 'static) = error;
+    std::iter::successors(Some(first), |&error| error.source())
         .filter_map(|error| error.downcast_ref::<io::Error>())
         .any(|error| matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))
 }
@@ -86,10 +116,21 @@ fn is_full(error: &(dyn StdError + 'static)) -> bool {
 #[derive(Clone)]
 pub struct Media {
     objects: Arc<dyn ObjectStore>,
-    /// The folder of `objects`, if it is one.
-    folder: Option<Arc<Path>>,
+    place: Place,
     pictures: picture::Pool,
     readers: Readers,
+}
+
+/// What `objects` are, for what their common interface does not offer.
+#[derive(Debug, Clone)]
+enum Place {
+    Folder(Arc<Path>),
+    Bucket {
+        bucket: Arc<Bucket>,
+        /// Whether clients may be sent there.
+        redirects: bool,
+    },
+    Other,
 }
 
 impl fmt::Debug for Media {
@@ -99,26 +140,39 @@ impl fmt::Debug for Media {
 }
 
 impl Media {
-    /// Connects to what `url` names; a folder is made if it is not there.
+    /// Connects to what `config` names; a folder is made if it is not there, and of a bucket nothing is
+    /// asked yet.
     ///
     /// # Errors
     ///
-    /// If the folder cannot be made or used, or this build has no adapter for `url`
-    /// (`Config::validate` refuses such a one before).
-    pub fn connect(url: &MediaUrl, data_dir: &Path) -> io::Result<Self> {
-        let Some(folder) = url.folder(data_dir) else {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "no adapter for media.url"));
-        };
+    /// If the folder cannot be made or used, or what the variables of AWS say cannot be.
+    pub fn connect(config: &MediaConfig, data_dir: &Path) -> io::Result<Self> {
+        match &config.url {
+            MediaUrl::Folder { path } => {
+                Self::in_folder(path.clone().unwrap_or_else(|| data_dir.join("media")))
+            }
+            MediaUrl::S3(named) => {
+                let bucket = Bucket::new(config, named).map_err(io::Error::other)?;
+                let objects = PrefixStore::new(bucket.s3().clone(), bucket.prefix().clone());
+                let redirects = config.serve == MediaServe::Redirect;
+                let place = Place::Bucket { bucket: Arc::new(bucket), redirects };
+                Ok(Self { place, ..Self::new(Arc::new(objects)) })
+            }
+        }
+    }
+
+    fn in_folder(folder: PathBuf) -> io::Result<Self> {
         make_private(&folder)?;
         // Synced to disk before it counts as stored: a message that is acked keeps its picture.
         let objects = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        let folder = folder.canonicalize()?;
-        Ok(Self { folder: Some(folder.into()), ..Self::new(Arc::new(objects)) })
+        let place = Place::Folder(folder.canonicalize()?.into());
+        Ok(Self { place, ..Self::new(Arc::new(objects)) })
     }
 
     /// Media in `objects`.
     pub fn new(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects, folder: None, pictures: picture::Pool::new(), readers: Readers::default() }
+        let (pictures, readers) = (picture::Pool::new(), Readers::default());
+        Self { objects, place: Place::Other, pictures, readers }
     }
 
     /// Who was found to be allowed the files of which room, for a moment.
@@ -144,18 +198,47 @@ impl Media {
         Ok(())
     }
 
-    /// Whether there is room for more.
+    /// A URL outside of natter at which whoever has it loads the original within a minute, answered with
+    /// this type and `Content-Disposition`; `None` if natter hands out everything itself.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError::Unavailable`] if there are no credentials to sign with.
+    pub async fn redirect(
+        &self,
+        id: AttachmentId,
+        content_type: &str,
+        disposition: &str,
+    ) -> Result<Option<String>> {
+        match &self.place {
+            Place::Bucket { bucket, redirects: true } => {
+                let key = key(id, Variant::Original);
+                bucket.link(&key, content_type, disposition).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether there is room for more. Only a folder can tell before it is written to.
     async fn check_space(&self) -> Result<()> {
-        match &self.folder {
-            Some(folder) => space::check(folder).await,
-            None => Ok(()),
+        match &self.place {
+            Place::Folder(folder) => space::check(folder).await,
+            Place::Bucket { .. } | Place::Other => Ok(()),
         }
     }
 
     /// Where a half-written object of a folder lies while it is written.
     fn staged(&self, id: AttachmentId) -> Option<PathBuf> {
-        let folder = self.folder.as_deref()?;
+        let Place::Folder(folder) = &self.place else { return None };
         Some(folder.join(format!("{}#1", key(id, Variant::Original))))
+    }
+
+    /// How much of a file of at most `limit` bytes is gathered before it is written.
+    fn part_bytes(&self, limit: u64) -> usize {
+        match &self.place {
+            Place::Bucket { .. } => bucket::part_bytes(limit),
+            Place::Folder(_) | Place::Other => write::PART_BYTES,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a crash leaves behind: bytes that no upload knows of, and half-written files of a folder.
+//! What a crash leaves behind: bytes that no upload knows of, and what was never written to its end.
 //!
 //! Walking everything would be slow, so a sweep looks at one of [`SHARDS`] parts, and whoever calls
 //! it goes round.
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use futures::TryStreamExt;
 use object_store::path::Path as Key;
 
-use super::{Media, MediaError, Result};
+use super::{Media, MediaError, Place, Result};
 use crate::domain::{AttachmentId, Timestamp};
 
 /// Into how many parts the keys fall.
@@ -40,13 +40,16 @@ impl Media {
         Ok(found)
     }
 
-    /// Removes files of a shard of the folder that were begun before `before` and never completed,
-    /// and answers how many. Other stores end such uploads by a rule of their bucket.
+    /// Removes what was begun before `before` in a shard and never completed, and answers how many: files of
+    /// a folder, uploads in parts to a bucket.
     pub async fn remove_abandoned(&self, shard: u64, before: Timestamp) -> Result<usize> {
-        let Some(folder) = &self.folder else {
-            return Ok(0);
+        let folder = match &self.place {
+            Place::Folder(folder) => folder.join(shard_name(shard)),
+            Place::Bucket { bucket, .. } => {
+                return bucket.end_uploads(&Key::from(shard_name(shard)), before).await;
+            }
+            Place::Other => return Ok(0),
         };
-        let folder = folder.join(shard_name(shard));
         let removal = tokio::task::spawn_blocking(move || remove_abandoned(&folder, before));
         let removed = match removal.await {
             Ok(removed) => removed,

@@ -9,9 +9,9 @@ use super::{Media, MediaError, Result, key, picture};
 use crate::api::Variant;
 use crate::domain::{AttachmentId, ImageSize};
 
-/// How much is gathered before it is written: one call to a thread for blocking, or one request. A
-/// smaller file is written in one step.
-const PART_BYTES: usize = 512 * 1024;
+/// How much is gathered before it is written to a file: one call to a thread for blocking. A smaller file is
+/// written in one step. Also how much is looked at in one step, wherever it goes.
+pub(super) const PART_BYTES: usize = 512 * 1024;
 
 /// What was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub struct Writer {
     media: Media,
     id: AttachmentId,
     limit: u64,
+    part_bytes: usize,
     size: u64,
     hash: Sha256,
     head: Vec<u8>,
@@ -49,6 +50,7 @@ impl std::fmt::Debug for Writer {
 impl Writer {
     pub(super) fn new(media: Media, id: AttachmentId, limit: u64) -> Self {
         Self {
+            part_bytes: media.part_bytes(limit),
             media,
             id,
             limit,
@@ -78,11 +80,12 @@ impl Writer {
             return Err(MediaError::TooLarge { limit: self.limit });
         }
         while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(PART_BYTES - self.waiting.len()));
+            let missing = self.part_bytes - self.waiting.len();
+            let (now, later) = bytes.split_at(bytes.len().min(missing).min(PART_BYTES));
             self.note(now);
             self.waiting.extend_from_slice(now);
             bytes = later;
-            if self.waiting.len() == PART_BYTES {
+            if self.waiting.len() == self.part_bytes {
                 self.write_part().await?;
             }
         }
@@ -108,10 +111,11 @@ impl Writer {
             Some(upload) => upload,
             none => {
                 let key = key(self.id, Variant::Original);
-                none.insert(self.media.objects.put_multipart(&key).await?)
+                let begun = self.media.objects.put_multipart(&key).await;
+                none.insert(begun.map_err(MediaError::of_writing)?)
             }
         };
-        Ok(upload.put_part(part.into()).await?)
+        upload.put_part(part.into()).await.map_err(MediaError::of_writing)
     }
 
     /// Makes the attachment readable, examines it, and stores a smaller picture of a picture.
@@ -141,8 +145,9 @@ impl Writer {
         if self.upload.is_none() {
             self.media.check_space().await?;
             let all = self.waiting.split().freeze();
-            self.media.objects.put(&key(self.id, Variant::Original), all.into()).await?;
-            return Ok(());
+            let written =
+                self.media.objects.put(&key(self.id, Variant::Original), all.into()).await;
+            return written.map(|_| ()).map_err(MediaError::of_writing);
         }
         if !self.waiting.is_empty() {
             self.write_part().await?;
@@ -151,7 +156,7 @@ impl Writer {
             && let Err(error) = upload.complete().await
         {
             self.discard(upload);
-            return Err(error.into());
+            return Err(MediaError::of_writing(error));
         }
         Ok(())
     }
@@ -198,7 +203,8 @@ async fn examine(media: &Media, id: AttachmentId, stored: &mut Stored) -> Result
     stored.content_type = format.to_mime_type();
     let has_thumbnail = picture.thumbnail.is_some();
     if let Some(thumbnail) = picture.thumbnail {
-        media.objects.put(&key(id, Variant::Thumbnail), thumbnail.into()).await?;
+        let written = media.objects.put(&key(id, Variant::Thumbnail), thumbnail.into()).await;
+        written.map_err(MediaError::of_writing)?;
     }
     let (width, height) = (picture.width, picture.height);
     stored.image = Some(ImageSize { width, height, has_thumbnail });

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use natter::config::{
-    BusUrl, ByteSize, Config, DEFAULT_FILE, Limit, LogFormat, Secret, Signup, Sources, StoreUrl,
+    BusUrl, ByteSize, Config, DEFAULT_FILE, Limit, LogFormat, MediaUrl, Secret, Signup, Sources,
+    StoreUrl,
 };
 
 /// Good enough for a signing secret, and nobody's.
@@ -108,7 +109,7 @@ fn the_names_that_scripts_rely_on_are_these() {
     assert_eq!(config.data_dir, PathBuf::from("/srv/natter"));
     assert_eq!(config.store.sqlite_path(&config.data_dir).unwrap(), PathBuf::from("/srv/chat.db"));
     assert_eq!(config.bus, BusUrl::Local);
-    assert_eq!(config.media.folder(&config.data_dir).unwrap(), PathBuf::from("/srv/files"));
+    assert_eq!(config.media.url.folder(&config.data_dir).unwrap(), PathBuf::from("/srv/files"));
     assert_eq!(config.secret_key().unwrap(), Secret::new(STRONG));
     assert_eq!(config.auth.bcrypt_cost, 4);
     let origins: Vec<_> = config.cors_origins.iter().map(|origin| origin.as_str()).collect();
@@ -123,6 +124,28 @@ fn the_names_that_scripts_rely_on_are_these() {
     assert_eq!(config.limits.messages_per_second, Limit::OFF);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.socket.ping_interval, Duration::from_millis(300));
+}
+
+#[test]
+fn a_bucket_has_settings_of_its_own() {
+    let config = from_environment(&[
+        ("NATTER_MEDIA_URL", "s3://files/chat/"),
+        ("NATTER_MEDIA_ENDPOINT", "http://minio:9000/"),
+        ("NATTER_MEDIA_PUBLIC_ENDPOINT", "https://files.example"),
+        ("NATTER_MEDIA_REGION", "eu-central-1"),
+        ("NATTER_MEDIA_ADDRESSING", "host"),
+        ("NATTER_MEDIA_SERVE", "redirect"),
+    ]);
+    let media = config.unwrap().media;
+    let MediaUrl::S3(bucket) = &media.url else { panic!("{media:?}") };
+    assert_eq!((bucket.name(), bucket.prefix()), ("files", "chat"));
+    assert_eq!(media.origin("any"), "http://files.minio:9000");
+    assert_eq!(media.region.as_deref(), Some("eu-central-1"));
+    assert_eq!(media.redirects_to().as_deref(), Some("https://files.files.example"));
+    let empty =
+        ["ENDPOINT", "PUBLIC_ENDPOINT", "REGION"].map(|name| format!("NATTER_MEDIA_{name}"));
+    let empty: Vec<_> = empty.iter().map(|name| (name.as_str(), "")).collect();
+    assert_eq!(from_environment(&empty).unwrap(), Config::default());
 }
 
 #[test]
@@ -161,7 +184,16 @@ fn a_wrong_variable_is_named_in_one_sentence() {
         ("NATTER_BUS_URL", "nats://bus", "bus.url"),
         ("NATTER_BUS_URL", "tls://bus", "bus.url"),
         ("NATTER_BUS_URL", "redis://bus", "bus.url"),
-        ("NATTER_MEDIA_URL", "s3://bucket/prefix", "media.url"),
+        ("NATTER_MEDIA_URL", "s3://", "media.url"),
+        ("NATTER_MEDIA_URL", "s3://key:secret@bucket", "media.url"),
+        ("NATTER_MEDIA_URL", "s3://bucket/../other", "media.url"),
+        ("NATTER_MEDIA_ENDPOINT", "minio:9000", "media.endpoint"),
+        ("NATTER_MEDIA_ENDPOINT", "http://minio:9000", "media.endpoint"),
+        ("NATTER_MEDIA_PUBLIC_ENDPOINT", "ftp://files.example", "media.public_endpoint"),
+        ("NATTER_MEDIA_REGION", "eu central", "media.region"),
+        ("NATTER_MEDIA_ADDRESSING", "virtual", "media.addressing"),
+        ("NATTER_MEDIA_SERVE", "redirect", "media.serve"),
+        ("NATTER_MEDIA_SERVE", "proxy", "media.serve"),
         ("NATTER_MEDIA_URL", "/srv/files", "media.url"),
         ("SECRET_KEY", "", "secret_key"),
         ("SECRET_KEY", "too-short-to-sign-with", "secret_key"),

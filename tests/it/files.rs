@@ -2,8 +2,7 @@
 
 use std::io::Cursor;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use image::{DynamicImage, ImageFormat, RgbImage};
 use natter::config::ByteSize;
@@ -14,15 +13,16 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Answer, Person, TestNode};
+use crate::support::{Answer, Person, Shelf, TestNode, on_every_shelf};
 
 /// Where the content of a raw form's file begins.
 const PART_HEAD: &str =
     "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\n";
 
-/// A node that takes files of at most 1 MiB, and a room of one member.
+/// A node, and a room of one member.
 struct Hall {
     node: TestNode,
+    shelf: Shelf,
     alice: Member,
 }
 
@@ -34,9 +34,15 @@ struct Member {
 }
 
 impl Hall {
-    async fn open() -> Self {
+    /// Of a node that takes files of at most 1 MiB.
+    async fn open(shelf: Shelf) -> Self {
+        Self::open_with(shelf, ByteSize::mib(1)).await
+    }
+
+    async fn open_with(shelf: Shelf, limit: ByteSize) -> Self {
         let node = TestNode::with(|config| {
-            config.upload_limit = ByteSize::mib(1);
+            config.media = shelf.config();
+            config.upload_limit = limit;
             config.inline_file_limit = ByteSize::mib(1);
         });
         let node = node.await;
@@ -44,32 +50,22 @@ impl Hall {
         let room = person.post("/chat-rooms", json!({"name": "lobby"})).await.body;
         let room = room["chat_room"]["id"].as_str().unwrap().to_owned();
         let alice = Member { person, address: node.addr(), room };
-        Self { node, alice }
-    }
-
-    fn folder(&self) -> &Path {
-        &self.node.app().config.data_dir
-    }
-
-    /// How many files there are in the media folder, half-written ones included.
-    fn files(&self) -> usize {
-        files_in(&self.folder().join("media"))
-    }
-
-    async fn comes_to_hold(&self, files: usize) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let mut again = tokio::time::interval(Duration::from_millis(10));
-        while self.files() != files {
-            assert!(Instant::now() < deadline, "{} files, not {files}", self.files());
-            again.tick().await;
-        }
+        Self { node, shelf, alice }
     }
 }
 
-fn files_in(folder: &Path) -> usize {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| if path.is_dir() { files_in(&path) } else { 1 }).sum()
-}
+on_every_shelf![
+    a_picture_is_shown_in_place_and_has_a_smaller_one,
+    what_could_run_is_only_ever_saved,
+    parts_of_a_file_are_answered,
+    a_form_has_exactly_one_part,
+    only_members_upload_and_only_whole_tokens_load,
+    who_leaves_loads_nothing_any_more,
+    names_are_for_show_and_lead_nowhere,
+    a_file_over_the_limit_is_refused_and_leaves_nothing,
+    what_is_around_a_file_cannot_be_endless,
+    uploads_that_stall_hold_nobody_up_and_leave_nothing,
+];
 
 fn one_file(name: &str, bytes: &[u8]) -> Form {
     Form::new().part("file", Part::bytes(bytes.to_vec()).file_name(name.to_owned()))
@@ -140,7 +136,7 @@ async fn flood(mut stream: TcpStream, start: &str) -> u16 {
 async fn status_of(stream: &mut (impl AsyncRead + Unpin)) -> u16 {
     let mut head = vec![0; 12];
     let read = stream.read_exact(&mut head);
-    tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), read).await.unwrap().unwrap();
     String::from_utf8(head).unwrap()[9..].parse().unwrap()
 }
 
@@ -150,9 +146,8 @@ fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-#[tokio::test]
-async fn a_picture_is_shown_in_place_and_has_a_smaller_one() {
-    let hall = Hall::open().await;
+async fn a_picture_is_shown_in_place_and_has_a_smaller_one(shelf: Shelf) {
+    let hall = Hall::open(shelf).await;
     let alice = &hall.alice;
     let bytes = picture(1000, 500, ImageFormat::Png);
     let message = alice.share("sea & sun.png", &bytes).await;
@@ -187,9 +182,8 @@ async fn a_picture_is_shown_in_place_and_has_a_smaller_one() {
     assert_eq!((small.width(), small.height()), (640, 320));
 }
 
-#[tokio::test]
-async fn what_could_run_is_only_ever_saved() {
-    let hall = Hall::open().await;
+async fn what_could_run_is_only_ever_saved(shelf: Shelf) {
+    let hall = Hall::open(shelf).await;
     let alice = &hall.alice;
     let gif = picture(2, 2, ImageFormat::Gif);
     let archive = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -218,9 +212,8 @@ async fn what_could_run_is_only_ever_saved() {
     }
 }
 
-#[tokio::test]
-async fn parts_of_a_file_are_answered() {
-    let hall = Hall::open().await;
+async fn parts_of_a_file_are_answered(shelf: Shelf) {
+    let hall = Hall::open(shelf).await;
     let alice = &hall.alice;
     let path = alice.share("digits", b"0123456789").await["file_path"].clone();
     let tag = alice.load(&path).await.headers()["etag"].clone();
@@ -255,9 +248,8 @@ async fn parts_of_a_file_are_answered() {
     assert_eq!(head.bytes().await.unwrap(), "");
 }
 
-#[tokio::test]
-async fn a_form_has_exactly_one_part() {
-    let hall = Hall::open().await;
+async fn a_form_has_exactly_one_part(shelf: Shelf) {
+    let hall = Hall::open(shelf).await;
     let alice = &hall.alice;
     let file = || Part::bytes(b"x".to_vec()).file_name("x");
     for (form, case) in [
@@ -280,12 +272,11 @@ async fn a_form_has_exactly_one_part() {
         let request = request.header("content-type", content_type).body("{}");
         Answer::of(request).await.refused(status, code);
     }
-    hall.comes_to_hold(0).await;
+    hall.shelf.comes_to_hold(0).await;
 }
 
-#[tokio::test]
-async fn only_members_upload_and_only_whole_tokens_load() {
-    let hall = Hall::open().await;
+async fn only_members_upload_and_only_whole_tokens_load(shelf: Shelf) {
+    let hall = Hall::open(shelf).await;
     let alice = &hall.alice;
     let eve = hall.node.sign_up("eve").await;
     let form = || one_file("x", b"x");
@@ -305,9 +296,8 @@ async fn only_members_upload_and_only_whole_tokens_load() {
     assert_eq!(nobody.get(path).await.is(200), "x");
 }
 
-#[tokio::test]
-async fn who_leaves_loads_nothing_any_more() {
-    let hall = Hall::open().await;
+async fn who_leaves_loads_nothing_any_more(shelf: Shelf) {
+    let hall = Hall::open(shelf).await;
     let alice = &hall.alice;
     let bob = hall.node.sign_up("bob").await;
     let room = alice.room.clone();
@@ -320,9 +310,8 @@ async fn who_leaves_loads_nothing_any_more() {
     assert_eq!(bob.load(&message["file_path"]).await.status(), 404);
 }
 
-#[tokio::test]
-async fn names_are_for_show_and_lead_nowhere() {
-    let hall = Hall::open().await;
+async fn names_are_for_show_and_lead_nowhere(shelf: Shelf) {
+    let hall = Hall::open(shelf).await;
     let alice = &hall.alice;
     let long = format!("{}.png", "a".repeat(300));
     for (given, shown) in [
@@ -340,17 +329,15 @@ async fn names_are_for_show_and_lead_nowhere() {
         assert_eq!(upload["file_name"], shown, "{given:?}");
         assert_eq!((&upload["size"], &upload["content_type"]), (&json!(1), &json!("text/plain")));
     }
-    let entries = std::fs::read_dir(hall.folder()).unwrap();
+    let entries = std::fs::read_dir(&hall.node.app().config.data_dir).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
     names.retain(|name| !name.to_str().unwrap().starts_with("natter.db"));
-    names.sort();
-    assert_eq!(names, ["media", "secret.key"]);
-    assert_eq!(hall.files(), 9);
+    assert_eq!(names, ["secret.key"]);
+    assert_eq!(hall.shelf.files().await, 9);
 }
 
-#[tokio::test]
-async fn a_file_over_the_limit_is_refused_and_leaves_nothing() {
-    let hall = Hall::open().await;
+async fn a_file_over_the_limit_is_refused_and_leaves_nothing(shelf: Shelf) {
+    let hall = Hall::open(shelf).await;
     let alice = &hall.alice;
     let limit = 1 << 20;
     let send = |size| send_form(&alice.person, &alice.room, one_file("x", &vec![7; size]));
@@ -366,12 +353,11 @@ async fn a_file_over_the_limit_is_refused_and_leaves_nothing() {
     // Told when it is crossed, though nothing says how much there is.
     let endless = alice.begin_upload("Transfer-Encoding: chunked").await;
     assert_eq!(flood(endless, PART_HEAD).await, 413);
-    hall.comes_to_hold(1).await;
+    hall.shelf.comes_to_hold(1).await;
 }
 
-#[tokio::test]
-async fn what_is_around_a_file_cannot_be_endless() {
-    let hall = Hall::open().await;
+async fn what_is_around_a_file_cannot_be_endless(shelf: Shelf) {
+    let hall = Hall::open(shelf).await;
     let alice = &hall.alice;
     for start in ["no boundary, ever", "--B\r\nX-Endless: "] {
         let stream = alice.begin_upload("Transfer-Encoding: chunked").await;
@@ -379,24 +365,25 @@ async fn what_is_around_a_file_cannot_be_endless() {
     }
 }
 
-#[tokio::test]
-async fn uploads_that_stall_hold_nobody_up_and_leave_nothing() {
-    let hall = Hall::open().await;
+async fn uploads_that_stall_hold_nobody_up_and_leave_nothing(shelf: Shelf) {
+    const STALLED: usize = 8;
+    let hall = Hall::open_with(shelf, ByteSize::mib(8)).await;
     let alice = &hall.alice;
+    // Enough that a part of it is written.
+    let begun = vec![7; hall.shelf.part_bytes() + 100_000];
     let mut stalled = Vec::new();
-    for _ in 0..20 {
-        let mut stream = alice.begin_upload("Content-Length: 900000").await;
+    for _ in 0..STALLED {
+        let mut stream = alice.begin_upload("Content-Length: 8000000").await;
         stream.write_all(PART_HEAD.as_bytes()).await.unwrap();
-        // Enough that a part of it is written.
-        stream.write_all(&[7; 600_000]).await.unwrap();
+        stream.write_all(&begun).await.unwrap();
         stalled.push(stream);
     }
-    hall.comes_to_hold(20).await;
+    hall.shelf.comes_to_hold(STALLED).await;
     let photo = picture(700, 700, ImageFormat::Jpeg);
     let upload = alice.share("x", &photo);
-    let message = tokio::time::timeout(Duration::from_secs(10), upload).await.unwrap();
+    let message = tokio::time::timeout(Duration::from_secs(60), upload).await.unwrap();
     assert_eq!(alice.load(&message["file_path"]).await.status(), 200);
     drop(stalled);
     // The picture and its thumbnail.
-    hall.comes_to_hold(2).await;
+    hall.shelf.comes_to_hold(2).await;
 }

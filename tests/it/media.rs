@@ -4,14 +4,14 @@ use std::fmt;
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use natter::api::Variant;
-use natter::config::MediaUrl;
+use natter::config::MediaConfig;
 use natter::domain::{AttachmentId, Timestamp};
 use natter::media::{Media, MediaError, SHARDS, Stored, UNKNOWN};
 use object_store::memory::InMemory;
@@ -21,15 +21,25 @@ use object_store::{
 };
 use sha2::{Digest, Sha256};
 
-/// Expands each contract once for a folder and once for objects in memory.
+use crate::support::Shelf;
+
+/// Expands each contract once for a folder, once for a bucket, and once for objects in memory.
 macro_rules! contract {
     ($($name:ident),+ $(,)?) => {
         mod folder {$(
             #[tokio::test]
             async fn $name() {
-                let folder = tempfile::tempdir().unwrap();
-                super::$name(&super::in_folder(folder.path())).await;
-                super::no_staged_file_stays(folder.path()).await;
+                let shelf = super::Shelf::folder();
+                super::$name(&super::media_on(&shelf)).await;
+                shelf.comes_to_hold_nothing_half_written().await;
+            }
+        )+}
+        mod s3 {$(
+            #[tokio::test]
+            async fn $name() {
+                let Some(shelf) = super::Shelf::bucket() else { return };
+                super::$name(&super::media_on(&shelf)).await;
+                shelf.comes_to_hold_nothing_half_written().await;
             }
         )+}
         mod memory {$(
@@ -44,6 +54,7 @@ macro_rules! contract {
 contract![
     what_was_written_is_read_back_whole_and_in_parts,
     a_large_file_arrives_in_pieces_of_any_size,
+    a_file_of_many_parts_is_read_across_them,
     nothing_is_there_before_the_end_nor_after_a_drop,
     one_byte_too_many_leaves_nothing,
     an_empty_file_is_a_file,
@@ -53,38 +64,17 @@ contract![
     a_sweep_lists_what_is_old,
 ];
 
-fn in_folder(path: &Path) -> Media {
-    Media::connect(&MediaUrl::Folder { path: Some(path.to_owned()) }, Path::new("/")).unwrap()
+pub(crate) fn media_on(shelf: &Shelf) -> Media {
+    natter::tls::install();
+    Media::connect(&shelf.config(), Path::new("/")).unwrap()
 }
 
-fn staged_files(folder: &Path) -> usize {
-    let mut staged = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        staged += if path.is_dir() {
-            staged_files(&path)
-        } else {
-            usize::from(path.to_str().unwrap().contains('#'))
-        };
-    }
-    staged
-}
-
-/// A dropped writer's file goes soon after it.
-async fn no_staged_file_stays(folder: &Path) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while staged_files(folder) > 0 {
-        assert!(Instant::now() < deadline, "half-written files are left");
-        tokio::task::yield_now().await;
-    }
-}
-
-fn id(number: u64) -> AttachmentId {
+pub(crate) fn id(number: u64) -> AttachmentId {
     AttachmentId::new(1_700_000_000_000, number)
 }
 
 /// Bytes without a pattern that any type begins with.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80).collect()
 }
 
@@ -95,13 +85,18 @@ fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-async fn store(media: &Media, id: AttachmentId, bytes: &[u8]) -> Stored {
+pub(crate) async fn store(media: &Media, id: AttachmentId, bytes: &[u8]) -> Stored {
     let mut writer = media.writer(id, bytes.len() as u64);
     writer.write(bytes).await.unwrap();
     writer.finish().await.unwrap()
 }
 
-async fn read(media: &Media, id: AttachmentId, size: u64, range: std::ops::Range<u64>) -> Vec<u8> {
+pub(crate) async fn read(
+    media: &Media,
+    id: AttachmentId,
+    size: u64,
+    range: std::ops::Range<u64>,
+) -> Vec<u8> {
     let object = media.open(id, size, Variant::Original).await.unwrap();
     collect(object.read(range).await.unwrap()).await
 }
@@ -149,16 +144,28 @@ async fn a_large_file_arrives_in_pieces_of_any_size(media: &Media) {
     }
 }
 
+async fn a_file_of_many_parts_is_read_across_them(media: &Media) {
+    let size = 12 << 20;
+    let bytes = noise(size);
+    let stored = store(media, id(1), &bytes).await;
+    assert_eq!(stored.size, size as u64);
+    assert_eq!(stored.sha256, <[u8; 32]>::from(Sha256::digest(&bytes)));
+    for range in [0..size, (5 << 20) - 3..(5 << 20) + 3, (10 << 20) - 1..size, size - 1..size] {
+        let part = range.start as u64..range.end as u64;
+        assert!(read(media, id(1), size as u64, part).await == bytes[range.clone()], "{range:?}");
+    }
+}
+
 async fn nothing_is_there_before_the_end_nor_after_a_drop(media: &Media) {
-    let mut writer = media.writer(id(1), 4 << 20);
-    writer.write(&noise(2 << 20)).await.unwrap();
+    let mut writer = media.writer(id(1), 8 << 20);
+    writer.write(&noise(6 << 20)).await.unwrap();
     assert!(is_missing(media, id(1)).await);
     drop(writer);
     assert!(is_missing(media, id(1)).await);
 }
 
 async fn one_byte_too_many_leaves_nothing(media: &Media) {
-    for limit in [10, 2 << 20] {
+    for limit in [10, 6 << 20] {
         let mut writer = media.writer(id(limit), limit);
         let bytes = noise(usize::try_from(limit).unwrap());
         writer.write(&bytes).await.unwrap();
@@ -225,31 +232,12 @@ async fn a_sweep_lists_what_is_old(media: &Media) {
     assert_eq!(found, [id(1), id(0x0101)]);
 }
 
-#[tokio::test]
-async fn what_a_crash_left_half_written_is_swept() {
-    let folder = tempfile::tempdir().unwrap();
-    let media = in_folder(folder.path());
-    let mut writer = media.writer(id(7), 2 << 20);
-    writer.write(&noise(1 << 20)).await.unwrap();
-    assert_eq!(staged_files(folder.path()), 1);
-    // As when the process is killed: nobody is told.
-    std::mem::forget(writer);
-    let later = Timestamp::now().plus(Duration::from_secs(60));
-    let mut removed = 0;
-    for shard in 0..SHARDS {
-        assert_eq!(media.remove_abandoned(shard, Timestamp(0)).await.unwrap(), 0);
-        removed += media.remove_abandoned(shard, later).await.unwrap();
-    }
-    assert_eq!((removed, staged_files(folder.path())), (1, 0));
-}
-
 #[cfg(unix)]
 #[tokio::test]
 async fn the_folder_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let url = MediaUrl::Folder { path: None };
-    Media::connect(&url, &folder.path().join("data")).unwrap();
+    Media::connect(&MediaConfig::default(), &folder.path().join("data")).unwrap();
     let mode = std::fs::metadata(folder.path().join("data/media")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }

@@ -6,7 +6,9 @@ pub(crate) mod http;
 mod node;
 mod rooms;
 pub(crate) mod services;
+pub(crate) mod shelf;
 
 pub(crate) use client::{Answer, PASSWORD, Person};
 pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use node::TestNode;
+pub(crate) use shelf::{Shelf, TestBucket, on_every_shelf};
