@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-pub use self::assemble::assemble;
+pub use self::assemble::{Shared, assemble, assemble_with};
 use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::http;
@@ -81,6 +81,8 @@ pub struct Node {
     app: App,
     links: Links,
     stop: CancellationToken,
+    /// Whether the store is its own, and is closed when it goes.
+    has_own_store: bool,
 }
 
 /// Opens the address of `listen` for clients.
@@ -105,6 +107,21 @@ impl Node {
     ///
     /// [`StartError`], with nothing left running.
     pub async fn start(config: Config, socket: TcpListener) -> Result<Self, StartError> {
+        let shared = assemble::open(&config, Access::Node).await?;
+        let node = Self::start_with(config, socket, shared).await?;
+        Ok(Self { has_own_store: true, ..node })
+    }
+
+    /// As [`Node::start`], on a store and a bus that several nodes of one process share, and that outlive each.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], with nothing left running.
+    pub async fn start_with(
+        config: Config,
+        socket: TcpListener,
+        shared: Shared,
+    ) -> Result<Self, StartError> {
         let address = local_address("listen", config.listen, &socket)?;
         let (metrics_socket, metrics_address) = match config.metrics.listen {
             Some(wanted) => {
@@ -114,7 +131,7 @@ impl Node {
             }
             None => (None, None),
         };
-        let app = assemble(config, Access::Node).await?;
+        let app = assemble_with(config, shared).await?;
         accounts::ensure_first_admin(&app).await.map_err(StartError::FirstAdmin)?;
         let (links, stop) = (Links::default(), CancellationToken::new());
 
@@ -127,7 +144,7 @@ impl Node {
             tokio::spawn(own.serve(socket));
         }
         jobs::start(app.clone(), stop.clone());
-        Ok(Self { address, metrics_address, app, links, stop })
+        Ok(Self { address, metrics_address, app, links, stop, has_own_store: false })
     }
 
     /// Where clients connect.

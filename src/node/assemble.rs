@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::StartError;
 use crate::app::{App, Parts};
 use crate::bus;
+use crate::bus::DynBus;
 use crate::bus::seal::Seal;
 use crate::config::Config;
 use crate::domain::{BootId, Timestamp};
@@ -21,8 +22,17 @@ use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::passwords::Passwords;
 use crate::room::{Peers, Rooms, Settings, Teller};
-use crate::store::{self, Access};
+use crate::store::{self, Access, DynStore};
 use crate::tls;
+
+/// What the nodes of a cluster have in common, open.
+#[derive(Clone)]
+pub struct Shared {
+    /// Where everything is kept.
+    pub store: DynStore,
+    /// How the nodes hear of each other.
+    pub bus: DynBus,
+}
 
 /// Opens what `config` names and makes the app of it: what a node serves, and what an operator's
 /// command or a test of a use case works with directly.
@@ -31,14 +41,36 @@ use crate::tls;
 ///
 /// [`StartError`]: the configuration, the data folder, the store, or the media store.
 pub async fn assemble(config: Config, access: Access) -> Result<App, StartError> {
-    config.validate()?;
-    tls::install();
-    make_data_dir(&config)
-        .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
-    let secret = config.secret_key()?;
-    let keys = Keys::derive(secret.expose().as_bytes(), None);
+    let shared = open(&config, access).await?;
+    assemble_with(config, shared).await
+}
+
+/// Opens the store and the bus that `config` names.
+pub(super) async fn open(config: &Config, access: Access) -> Result<Shared, StartError> {
+    prepare(config)?;
     let store = store::connect(&config.store, &config.data_dir, access).await;
     let store = store.map_err(StartError::Store)?;
+    let bus = bus::connect(&config.bus).map_err(StartError::Bus)?;
+    Ok(Shared { store, bus })
+}
+
+fn prepare(config: &Config) -> Result<(), StartError> {
+    config.validate()?;
+    tls::install();
+    make_data_dir(config)
+        .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })
+}
+
+/// As [`assemble`], on a store and a bus that are open.
+///
+/// # Errors
+///
+/// [`StartError`]: the configuration, the data folder, or the media store.
+pub async fn assemble_with(config: Config, shared: Shared) -> Result<App, StartError> {
+    prepare(&config)?;
+    let Shared { store, bus } = shared;
+    let secret = config.secret_key()?;
+    let keys = Keys::derive(secret.expose().as_bytes(), None);
     let epoch = store.epoch().await.map_err(StartError::Store)?;
     let media = Media::connect(&config.media, &config.data_dir).map_err(StartError::Media)?;
     let media_links = Links::new(keys.media.clone(), config.auth.token_lifetime);
@@ -55,7 +87,6 @@ pub async fn assemble(config: Config, access: Access) -> Result<App, StartError>
         sockets_per_user: config.limits.sockets_per_user.get().unwrap_or(0) as usize,
     };
     let boot = BootId::new(Timestamp::now().as_millis(), rand::random());
-    let bus = bus::connect(&config.bus).map_err(StartError::Bus)?;
     let seal = Seal::new(boot, keys.bus.clone());
     let nodes = Nodes::join(Arc::clone(&bus), seal.clone(), None);
     let peers = Peers::new(Arc::clone(&bus), seal.clone(), epoch);

@@ -60,7 +60,9 @@ impl Node {
         // Also in a hurry: what is being stored is told, or not, but not torn.
         _ = tokio::time::timeout(LAST_WORDS, self.quiet()).await;
         self.app.nodes.leave();
-        self.app.store.close().await;
+        if self.has_own_store {
+            self.app.store.close().await;
+        }
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(duration_ms, "drained");
     }

@@ -9,6 +9,7 @@ mod architecture;
 mod attachments;
 mod bucket;
 mod bus;
+mod cluster;
 mod commands;
 mod config;
 mod documents;

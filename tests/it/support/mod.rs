@@ -1,6 +1,7 @@
 //! What tests of behaviours stand on: a real node on a free port, and people who call it.
 
 mod client;
+mod cluster;
 mod faulty;
 pub(crate) mod http;
 mod node;
@@ -9,6 +10,7 @@ pub(crate) mod services;
 pub(crate) mod shelf;
 
 pub(crate) use client::{Answer, PASSWORD, Person};
+pub(crate) use cluster::Cluster;
 pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use node::TestNode;
 pub(crate) use shelf::{Shelf, TestBucket, on_every_shelf};

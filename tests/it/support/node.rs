@@ -1,6 +1,7 @@
 //! A real node, in a folder of its own, gone when dropped.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use natter::app::App;
 use natter::config::{Config, Limits, MetricsConfig};
@@ -12,7 +13,21 @@ use super::client::{PASSWORD, Person};
 /// A running node.
 pub(crate) struct TestNode {
     node: Node,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// The defaults, but for passwords that cost little, on free ports and in this folder.
+pub(super) fn config(folder: &Path) -> Config {
+    let mut config = Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        metrics: MetricsConfig { listen: None },
+        data_dir: folder.to_owned(),
+        // Everybody in these tests has the same address.
+        limits: Limits { signups_per_minute: natter::config::Limit::OFF, ..Limits::default() },
+        ..Config::default()
+    };
+    config.auth.bcrypt_cost = 4;
+    config
 }
 
 impl TestNode {
@@ -24,18 +39,20 @@ impl TestNode {
     /// The same, with some settings changed.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            metrics: MetricsConfig { listen: None },
-            data_dir: folder.path().to_owned(),
-            // Everybody in these tests has the same address.
-            limits: Limits { signups_per_minute: natter::config::Limit::OFF, ..Limits::default() },
-            ..Config::default()
-        };
-        config.auth.bcrypt_cost = 4;
+        let mut config = config(folder.path());
         change(&mut config);
         let socket = bind(&config).unwrap();
-        Self { node: Node::start(config, socket).await.unwrap(), _folder: folder }
+        Self { node: Node::start(config, socket).await.unwrap(), _folder: Some(folder) }
+    }
+
+    /// A node that somebody else has started, and whose folder somebody else keeps.
+    pub(super) fn of(node: Node) -> Self {
+        Self { node, _folder: None }
+    }
+
+    /// The node itself, to be drained.
+    pub(crate) fn into_node(self) -> Node {
+        self.node
     }
 
     /// Its parts.

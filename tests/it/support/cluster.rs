@@ -1,0 +1,128 @@
+//! Several real nodes in one process, on one store and one bus. Each has a runtime of its own, so that one can be
+//! killed as a process is: at once, with all that it was about to do.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use natter::bus::LocalBus;
+use natter::config::{Config, Secret};
+use natter::node::{Node, Shared, bind};
+use natter::store::{self, Access, DynStore};
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use super::TestNode;
+use super::node::config;
+
+/// How long the nodes have to hear of each other.
+const ACQUAINTANCE: Duration = Duration::from_secs(30);
+
+/// Nodes that know each other.
+pub(crate) struct Cluster {
+    nodes: BTreeMap<usize, ClusterNode>,
+    store: DynStore,
+    bus: LocalBus,
+    folder: tempfile::TempDir,
+}
+
+/// One of them.
+pub(crate) struct ClusterNode {
+    node: TestNode,
+    runtime: OwnRuntime,
+}
+
+impl Deref for ClusterNode {
+    type Target = TestNode;
+
+    fn deref(&self) -> &TestNode {
+        &self.node
+    }
+}
+
+/// A runtime whose tasks end, wherever they are, when it is dropped.
+struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn new() -> Self {
+        Self(Some(Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()))
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        self.0.as_ref().unwrap().spawn(work).await.unwrap()
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        self.0.take().unwrap().shutdown_background();
+    }
+}
+
+impl Cluster {
+    /// `count` nodes, numbered from 0, each of which has heard of all others.
+    pub(crate) async fn start(count: usize) -> Self {
+        Self::with(count, |_| ()).await
+    }
+
+    /// The same, with some settings changed.
+    pub(crate) async fn with(count: usize, change: impl Fn(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let of_store = config(folder.path());
+        let store =
+            store::connect(&of_store.store, &of_store.data_dir, Access::Node).await.unwrap();
+        let mut cluster = Self { nodes: BTreeMap::new(), store, bus: LocalBus::shared(), folder };
+        for number in 0..count {
+            cluster.start_node(number, &change).await;
+        }
+        cluster.is_acquainted().await;
+        cluster
+    }
+
+    /// Starts one more node under a number that is free.
+    pub(crate) async fn start_node(&mut self, number: usize, change: impl Fn(&mut Config)) {
+        let mut config = config(self.folder.path());
+        config.auth.secret_key = Some(Secret::new("a secret of a cluster, 32 bytes or more"));
+        change(&mut config);
+        let shared = Shared { store: self.store.clone(), bus: Arc::new(self.bus.clone()) };
+        let runtime = OwnRuntime::new();
+        let started = runtime.run(async move {
+            let socket = bind(&config).unwrap();
+            Node::start_with(config, socket, shared).await.unwrap()
+        });
+        let node = ClusterNode { node: TestNode::of(started.await), runtime };
+        assert!(self.nodes.insert(number, node).is_none(), "there is a node {number} already");
+    }
+
+    /// Waits until every node has heard of all others, and of nobody else.
+    pub(crate) async fn is_acquainted(&self) {
+        for node in self.nodes.values() {
+            let nodes = &node.app().nodes;
+            let mut changes = nodes.changes();
+            let acquainted = async {
+                while !nodes.is_link_up() || nodes.others().len() + 1 != self.nodes.len() {
+                    changes.changed().await.unwrap();
+                }
+            };
+            let acquainted = tokio::time::timeout(ACQUAINTANCE, acquainted).await;
+            acquainted.expect("the nodes should know each other by now");
+        }
+    }
+
+    /// The node with this number.
+    pub(crate) fn node(&self, number: usize) -> &ClusterNode {
+        &self.nodes[&number]
+    }
+
+    /// Kills a node as `kill -9` does.
+    pub(crate) fn kill(&mut self, number: usize) {
+        self.nodes.remove(&number).unwrap();
+    }
+
+    /// Drains a node, as SIGTERM does, and waits until it is gone.
+    pub(crate) async fn drain(&mut self, number: usize) {
+        let ClusterNode { node, runtime } = self.nodes.remove(&number).unwrap();
+        runtime.run(async move { node.into_node().drain(&CancellationToken::new()).await }).await;
+    }
+}
