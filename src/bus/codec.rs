@@ -5,6 +5,7 @@
 //! | `natter.room.<id>.events` | [`Frame`] |
 //! | `natter.room.<id>.signals` | [`Signal`] |
 //! | `natter.user.<id>` | [`Word`] |
+//! | `natter.node.<boot id>` | what one node asks of another: `room/errands.rs` |
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

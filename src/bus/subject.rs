@@ -29,6 +29,12 @@ impl Subject {
         Self(format!("natter.node.{node}"))
     }
 
+    /// What answers to one node are sealed for. They travel to an address of each request's own, which is not known
+    /// beforehand, so nothing is published here.
+    pub fn answers(node: BootId) -> Self {
+        Self(format!("natter.node.{node}.answers"))
+    }
+
     /// Heartbeats of all nodes, and nothing else.
     pub fn nodes() -> Self {
         Self("natter.nodes".to_owned())

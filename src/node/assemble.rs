@@ -89,7 +89,7 @@ pub async fn assemble_with(config: Config, shared: Shared) -> Result<App, StartE
     let boot = BootId::new(Timestamp::now().as_millis(), rand::random());
     let seal = Seal::new(boot, keys.bus.clone());
     let nodes = Nodes::join(Arc::clone(&bus), seal.clone(), None);
-    let peers = Peers::new(Arc::clone(&bus), seal.clone(), epoch);
+    let peers = Peers::new(Arc::clone(&bus), seal.clone(), nodes.clone(), epoch);
     let rooms = Rooms::new(Arc::clone(&store), metrics.clone(), teller, peers, settings);
     Ok(App::new(Parts {
         limits: Limiter::new(&config.limits),

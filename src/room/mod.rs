@@ -7,6 +7,7 @@
 
 mod command;
 mod connection;
+mod errands;
 mod feed;
 mod hub;
 mod live;
@@ -37,9 +38,10 @@ pub use typing::TYPING_EXPIRES;
 pub use writer::Reply;
 
 use crate::bus::codec::Word;
-use crate::domain::{ConnectionId, RoomId, Seq, Timestamp, UserId};
+use crate::domain::{BootId, ConnectionId, RoomId, Seq, Timestamp, UserId};
 use crate::metrics::Metrics;
 use crate::store::{DynStore, StoreError};
+use errands::{Errand, Heard};
 use hub::{Entered, Hub};
 
 /// How long a room stays live after its last connection.
@@ -71,6 +73,16 @@ struct Inner {
     /// Users for whom this node listens on the bus.
     attended: Mutex<HashMap<UserId, AbortHandle>>,
     live: Mutex<HashMap<RoomId, Entry>>,
+    /// Ends what listens to other nodes at once when the rooms go, so that nobody asks in vain.
+    _serving: Option<Serving>,
+}
+
+struct Serving(AbortHandle);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 struct Entry {
@@ -94,7 +106,12 @@ impl Rooms {
         settings: Settings,
     ) -> Self {
         let (hub, entering) = Hub::new();
-        let inner = Arc::new(Inner {
+        let asked = peers.listen_for_errands();
+        let inner = Arc::new_cyclic(|inner: &Weak<Inner>| Inner {
+            _serving: asked.map(|heard| {
+                let serving = tokio::spawn(errands::serve(Weak::clone(inner), heard));
+                Serving(serving.abort_handle())
+            }),
             store,
             metrics,
             teller,
@@ -300,6 +317,17 @@ impl Rooms {
     pub fn entered(&self, user: UserId, room: RoomId, seq: Seq) {
         self.0.hub.entered(user, room, seq);
         self.0.peers.say(user, || Word::Entered { room, seq });
+    }
+
+    /// Whether `node` answers within `patience`: this one does, another if it is there and the bus leads to it.
+    pub async fn reaches(&self, node: BootId, patience: Duration) -> bool {
+        let peers = &self.0.peers;
+        if node == peers.nodes().me() {
+            return true;
+        }
+        let mut asked = peers.ask(node, &Errand::Hello);
+        let heard = tokio::time::timeout(patience, asked.next::<()>()).await;
+        heard == Ok(Heard::Answer(()))
     }
 
     /// Whether the user has a connection.

@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 use super::live::{LiveRoom, Shared};
 use super::{Inner, Rooms};
 use crate::bus::codec::{Frame, Signal, Word};
-use crate::bus::seal::Seal;
-use crate::bus::{DynBus, Subject, Subscription};
-use crate::domain::{Epoch, Event, RoomId, UserId};
+use crate::bus::seal::{Opened, Replays, Seal};
+use crate::bus::{DynBus, Replies, Subject, Subscription};
+use crate::domain::{BootId, Epoch, Event, RoomId, Timestamp, UserId};
+use crate::nodes::Nodes;
 
 /// The fleeting events that nodes tell each other of.
 const NAMES: [&str; 4] = ["typing", "read_marker", "join_request", "join_request_handled"];
@@ -21,6 +22,7 @@ const NAMES: [&str; 4] = ["typing", "read_marker", "join_request", "join_request
 pub struct Peers {
     bus: DynBus,
     seal: Seal,
+    nodes: Nodes,
     epoch: Epoch,
 }
 
@@ -31,9 +33,14 @@ pub(crate) struct Heard {
 }
 
 impl Peers {
-    /// The place of the node whose seal it is, and whose positions belong to `epoch`.
-    pub fn new(bus: DynBus, seal: Seal, epoch: Epoch) -> Self {
-        Self { bus, seal, epoch }
+    /// The place of the node whose seal it is, among `nodes`, and whose positions belong to `epoch`.
+    pub fn new(bus: DynBus, seal: Seal, nodes: Nodes, epoch: Epoch) -> Self {
+        Self { bus, seal, nodes, epoch }
+    }
+
+    /// The nodes of the cluster.
+    pub(crate) fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// Tells of what has been stored in a room.
@@ -76,6 +83,44 @@ impl Peers {
     /// Listens for a user from now on; `None` if there is nobody to be heard.
     pub(crate) fn listen_for(&self, user: UserId) -> Option<Subscription> {
         self.bus.reaches_others().then(|| self.bus.subscribe(&Subject::user(user)))
+    }
+
+    /// Listens for what other nodes ask of this one; `None` if there is nobody who could.
+    pub(crate) fn listen_for_errands(&self) -> Option<Subscription> {
+        let subject = Subject::node(self.nodes.me());
+        self.bus.reaches_others().then(|| self.bus.subscribe(&subject))
+    }
+
+    /// Sends `request` to `node`, as something that counts once.
+    pub(crate) fn request(&self, node: BootId, request: &impl serde::Serialize) -> Replies {
+        let subject = Subject::node(node);
+        self.bus.request(&subject, self.seal.seal_once(&subject, request))
+    }
+
+    /// What `payload`, which came on this node's own subject, asks, if that is a node's of this cluster and new.
+    pub(crate) fn asked<T: serde::de::DeserializeOwned>(
+        &self,
+        payload: &[u8],
+        replays: &mut Replays,
+        now: Timestamp,
+    ) -> Option<Opened<T>> {
+        let opened = self.seal.open::<T>(&Subject::node(self.nodes.me()), payload);
+        let admitted = opened.and_then(|opened| replays.admit(&opened, now).map(|()| opened));
+        admitted.inspect_err(|error| tracing::warn!(%error, "what a node asks is not taken")).ok()
+    }
+
+    /// Sends an answer to what `node` has asked.
+    pub(crate) fn answer(&self, node: BootId, reply: &Subject, answer: &impl serde::Serialize) {
+        self.bus.publish(reply, self.seal.seal(&Subject::answers(node), answer));
+    }
+
+    /// What an answer to this node says, and who says it.
+    pub(crate) fn opened<T: serde::de::DeserializeOwned>(
+        &self,
+        payload: &[u8],
+    ) -> Option<Opened<T>> {
+        let opened = self.seal.open::<T>(&Subject::answers(self.nodes.me()), payload);
+        opened.inspect_err(|error| tracing::warn!(%error, "an answer is not taken")).ok()
     }
 
     fn publish(&self, subject: &Subject, body: &impl serde::Serialize) {

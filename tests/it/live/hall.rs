@@ -12,6 +12,7 @@ use natter::domain::message::Digest;
 use natter::domain::*;
 use natter::keys::Keys;
 use natter::metrics::Metrics;
+use natter::nodes::Nodes;
 use natter::room::*;
 use natter::store::embedded::{Embedded, Options};
 use natter::store::{DynStore, NewRoom, NewUser};
@@ -238,14 +239,21 @@ pub(crate) fn seal() -> Seal {
     Seal::new(id(BootId::new), Keys::derive(secret, None).bus)
 }
 
-/// Live rooms over `store`, as a node has them.
+/// Live rooms over `store`, as a node has them that believes it is the only one: it writes in every room.
 pub(crate) async fn rooms_over(store: &DynStore, bus: &DynBus) -> Rooms {
+    let seal = seal();
+    let nodes = Nodes::alone(seal.node());
+    rooms_of(store, bus, seal, nodes).await
+}
+
+/// Live rooms over `store`, as a node has them that is one of `nodes`.
+pub(crate) async fn rooms_of(store: &DynStore, bus: &DynBus, seal: Seal, nodes: Nodes) -> Rooms {
     let teller = Teller {
         epoch: store.epoch().await.unwrap(),
         sign: Arc::new(|attachment, _, reader| format!("/media/{}/{reader}", attachment.id)),
     };
     let settings = Settings { leave_grace: Duration::from_secs(10), sockets_per_user: 0 };
-    let peers = Peers::new(Arc::clone(bus), seal(), teller.epoch);
+    let peers = Peers::new(Arc::clone(bus), seal, nodes, teller.epoch);
     Rooms::new(Arc::clone(store), Metrics::new(), teller, peers, settings)
 }
 
