@@ -104,7 +104,7 @@ pub struct Subscription {
 
 impl Subscription {
     /// A subscription, and the end that feeds it.
-    pub(crate) fn channel() -> (mpsc::Sender<Delivery>, Self) {
+    pub fn channel() -> (mpsc::Sender<Delivery>, Self) {
         let (sender, messages) = mpsc::channel(SUBSCRIPTION_QUEUE);
         (sender, Self { messages })
     }
@@ -136,7 +136,7 @@ impl Replies {
     pub const QUEUE: usize = 8;
 
     /// Answers, and the end that feeds them.
-    pub(crate) fn channel() -> (mpsc::Sender<Reply>, Self) {
+    pub fn channel() -> (mpsc::Sender<Reply>, Self) {
         let (sender, answers) = mpsc::channel(Self::QUEUE);
         (sender, Self { answers })
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::support::Cluster;
+use natter::bus::Subject;
+use natter::domain::RoomId;
+
+use crate::support::{Cluster, DEADLINE};
 
 #[tokio::test]
 async fn an_account_of_one_node_is_an_account_of_all() {
@@ -26,4 +29,56 @@ async fn a_killed_node_and_a_drained_one_are_missed_by_the_others() {
     cluster.is_acquainted().await;
     let ann = cluster.node(2).sign_up("ann").await;
     ann.create_room("the store is open").await;
+}
+
+#[tokio::test]
+async fn a_node_receives_nothing_of_rooms_in_which_it_serves_nobody() {
+    let cluster = Cluster::start(3).await;
+    let ann = cluster.node(0).sign_up("ann").await;
+    let room = ann.create_room("Quiet").await;
+    let (_here, here) = cluster.node(0).connect(&ann, Some(&room)).await;
+    let (_there, there) = cluster.node(1).connect(&ann, Some(&room)).await;
+    for nth in 0..20 {
+        ann.say(&room, &nth.to_string()).await;
+    }
+    for tape in [here, there] {
+        tape.wait_for(21).await;
+    }
+    let id: RoomId = room.parse().unwrap();
+    let frames = |number: usize| {
+        let received = cluster.node(number).wire.received();
+        received.get(&Subject::room_events(id)).copied()
+    };
+    assert!(frames(1).is_some_and(|frames| frames > 0));
+    assert_eq!(frames(2), None);
+}
+
+#[tokio::test]
+async fn a_node_whose_way_to_the_others_is_cut_knows_it_and_declares_nobody_dead() {
+    let cluster = Cluster::start(2).await;
+    let nodes = &cluster.node(0).app().nodes;
+    let mut changes = nodes.changes();
+    for is_cut in [true, false] {
+        match is_cut {
+            true => cluster.node(0).wire.cut(),
+            false => cluster.node(0).wire.mend(),
+        }
+        let told = async {
+            while nodes.is_link_up() == is_cut {
+                changes.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(DEADLINE, told).await.expect("it does not know");
+        assert_eq!(nodes.others().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_whoever_asks_is_to_come_back() {
+    let cluster = Cluster::start(2).await;
+    let ann = cluster.node(0).sign_up("ann").await;
+    cluster.store.set_away(true);
+    ann.get("/users/me").await.refused(503, "unavailable");
+    cluster.store.set_away(false);
+    ann.get("/users/me").await.is(200);
 }

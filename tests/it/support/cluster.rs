@@ -6,15 +6,15 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use natter::bus::LocalBus;
+use natter::bus::{DynBus, LocalBus};
 use natter::config::{Config, Secret};
 use natter::node::{Node, Shared, bind};
 use natter::store::{self, Access, DynStore};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
-use super::TestNode;
 use super::node::config;
+use super::{Faulty, TestNode, Wire};
 
 /// How long the nodes have to hear of each other.
 const ACQUAINTANCE: Duration = Duration::from_secs(30);
@@ -22,14 +22,17 @@ const ACQUAINTANCE: Duration = Duration::from_secs(30);
 /// Nodes that know each other.
 pub(crate) struct Cluster {
     nodes: BTreeMap<usize, ClusterNode>,
-    store: DynStore,
-    bus: LocalBus,
+    /// Their store, which can be away.
+    pub(crate) store: Arc<Faulty>,
+    bus: DynBus,
     folder: tempfile::TempDir,
 }
 
 /// One of them.
 pub(crate) struct ClusterNode {
     node: TestNode,
+    /// Its way to the bus, which can be cut.
+    pub(crate) wire: Arc<Wire>,
     runtime: OwnRuntime,
 }
 
@@ -72,7 +75,8 @@ impl Cluster {
         let of_store = config(folder.path());
         let store =
             store::connect(&of_store.store, &of_store.data_dir, Access::Node).await.unwrap();
-        let mut cluster = Self { nodes: BTreeMap::new(), store, bus: LocalBus::shared(), folder };
+        let (store, bus) = (Faulty::new(store, []), Arc::new(LocalBus::shared()));
+        let mut cluster = Self { nodes: BTreeMap::new(), store, bus, folder };
         for number in 0..count {
             cluster.start_node(number, &change).await;
         }
@@ -85,13 +89,15 @@ impl Cluster {
         let mut config = config(self.folder.path());
         config.auth.secret_key = Some(Secret::new("a secret of a cluster, 32 bytes or more"));
         change(&mut config);
-        let shared = Shared { store: self.store.clone(), bus: Arc::new(self.bus.clone()) };
+        let wire = Wire::to(Arc::clone(&self.bus));
+        let store = Arc::clone(&self.store) as DynStore;
+        let shared = Shared { store, bus: Arc::clone(&wire) as DynBus };
         let runtime = OwnRuntime::new();
         let started = runtime.run(async move {
             let socket = bind(&config).unwrap();
             Node::start_with(config, socket, shared).await.unwrap()
         });
-        let node = ClusterNode { node: TestNode::of(started.await), runtime };
+        let node = ClusterNode { node: TestNode::of(started.await), wire, runtime };
         assert!(self.nodes.insert(number, node).is_none(), "there is a node {number} already");
     }
 
@@ -122,7 +128,7 @@ impl Cluster {
 
     /// Drains a node, as SIGTERM does, and waits until it is gone.
     pub(crate) async fn drain(&mut self, number: usize) {
-        let ClusterNode { node, runtime } = self.nodes.remove(&number).unwrap();
+        let ClusterNode { node, runtime, .. } = self.nodes.remove(&number).unwrap();
         runtime.run(async move { node.into_node().drain(&CancellationToken::new()).await }).await;
     }
 }

@@ -1,6 +1,8 @@
-//! A store that answers as a failing one does: the reply to an append is lost, before or after it was carried out.
+//! A store that answers as a failing one does: the reply to an append is lost, before or after it was carried out; or
+//! nothing answers at all.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -21,16 +23,31 @@ pub(crate) enum Fault {
     ReplyLost,
 }
 
-/// Another store with faults in front of it, one for each append to come.
+/// Another store with faults in front of it, one for each append to come. Closing it closes nothing: nodes that share a store end
+/// one by one.
 pub(crate) struct Faulty {
     inner: DynStore,
     faults: Mutex<VecDeque<Fault>>,
+    is_away: AtomicBool,
 }
 
 impl Faulty {
     /// `inner`, whose next appends meet `faults`.
     pub(crate) fn new(inner: DynStore, faults: impl IntoIterator<Item = Fault>) -> Arc<Self> {
-        Arc::new(Self { inner, faults: Mutex::new(faults.into_iter().collect()) })
+        let faults = Mutex::new(faults.into_iter().collect());
+        Arc::new(Self { inner, faults, is_away: AtomicBool::new(false) })
+    }
+
+    /// From now on nothing answers, or everything does again.
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    fn inner(&self) -> Result<&DynStore> {
+        match self.is_away.load(Ordering::SeqCst) {
+            false => Ok(&self.inner),
+            true => Err(StoreError::Unavailable("the store is away".into())),
+        }
     }
 }
 
@@ -41,68 +58,71 @@ fn lost() -> StoreError {
 #[async_trait]
 impl UserStore for Faulty {
     async fn create_user(&self, user: NewUser) -> Result<User> {
-        self.inner.create_user(user).await
+        self.inner()?.create_user(user).await
     }
 
     async fn user(&self, id: UserId) -> Result<Option<User>> {
-        self.inner.user(id).await
+        self.inner()?.user(id).await
     }
 
     async fn user_by_login(&self, login: &str) -> Result<Option<(User, String)>> {
-        self.inner.user_by_login(login).await
+        self.inner()?.user_by_login(login).await
     }
 
     async fn password_hash(&self, id: UserId) -> Result<Option<String>> {
-        self.inner.password_hash(id).await
+        self.inner()?.password_hash(id).await
     }
 
     async fn update_user(&self, id: UserId, change: UserChange) -> Result<User> {
-        self.inner.update_user(id, change).await
+        self.inner()?.update_user(id, change).await
     }
 
     async fn remove_user(&self, id: UserId) -> Result<()> {
-        self.inner.remove_user(id).await
+        self.inner()?.remove_user(id).await
     }
 
     async fn users(&self, page: Page<UserId>) -> Result<Vec<User>> {
-        self.inner.users(page).await
+        self.inner()?.users(page).await
     }
 
     async fn users_by_name(&self, prefix: &str, page: Page<UserId>) -> Result<Vec<User>> {
-        self.inner.users_by_name(prefix, page).await
+        self.inner()?.users_by_name(prefix, page).await
     }
 
     async fn revoked(&self, since: Timestamp) -> Result<Vec<(UserId, Timestamp)>> {
-        self.inner.revoked(since).await
+        self.inner()?.revoked(since).await
     }
 }
 
 #[async_trait]
 impl RoomStore for Faulty {
     async fn create_room(&self, room: NewRoom) -> Result<RoomId> {
-        self.inner.create_room(room).await
+        self.inner()?.create_room(room).await
     }
 
     async fn room(&self, id: RoomId) -> Result<Option<Room>> {
-        self.inner.room(id).await
+        self.inner()?.room(id).await
     }
 
     async fn room_state(&self, id: RoomId) -> Result<Option<RoomState>> {
-        self.inner.room_state(id).await
+        self.inner()?.room_state(id).await
     }
 
     async fn rooms(&self, kind: Option<RoomKind>, page: Page<RoomId>) -> Result<Vec<Room>> {
-        self.inner.rooms(kind, page).await
+        self.inner()?.rooms(kind, page).await
     }
 
     async fn rooms_owned(&self, owner: UserId, page: Page<RoomId>) -> Result<Vec<RoomEntry>> {
-        self.inner.rooms_owned(owner, page).await
+        self.inner()?.rooms_owned(owner, page).await
     }
 }
 
 #[async_trait]
 impl LogStore for Faulty {
     async fn append(&self, events: &[Event]) -> Appended {
+        if let Err(error) = self.inner() {
+            return Appended::Unknown(error);
+        }
         let fault = self.faults.lock().unwrap().pop_front();
         match fault.unwrap_or(Fault::None) {
             Fault::None => self.inner.append(events).await,
@@ -115,15 +135,15 @@ impl LogStore for Faulty {
     }
 
     async fn tail(&self, room: RoomId) -> Result<Option<Tail>> {
-        self.inner.tail(room).await
+        self.inner()?.tail(room).await
     }
 
     async fn tails(&self, rooms: &[RoomId]) -> Result<Vec<(RoomId, Seq)>> {
-        self.inner.tails(rooms).await
+        self.inner()?.tails(rooms).await
     }
 
     async fn stay_changes(&self, place: StayPlace, limit: u32) -> Result<Vec<Event>> {
-        self.inner.stay_changes(place, limit).await
+        self.inner()?.stay_changes(place, limit).await
     }
 
     async fn events(
@@ -133,7 +153,7 @@ impl LogStore for Faulty {
         through: Seq,
         limit: u32,
     ) -> Result<Vec<Event>> {
-        self.inner.events(room, after, through, limit).await
+        self.inner()?.events(room, after, through, limit).await
     }
 
     async fn messages(
@@ -143,11 +163,11 @@ impl LogStore for Faulty {
         through: Seq,
         limit: u32,
     ) -> Result<Vec<Event>> {
-        self.inner.messages(room, from, through, limit).await
+        self.inner()?.messages(room, from, through, limit).await
     }
 
     async fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Event>> {
-        self.inner.event(room, seq).await
+        self.inner()?.event(room, seq).await
     }
 
     async fn event_by_client_id(
@@ -156,34 +176,34 @@ impl LogStore for Faulty {
         sender: UserId,
         client_id: &ClientId,
     ) -> Result<Option<Event>> {
-        self.inner.event_by_client_id(room, sender, client_id).await
+        self.inner()?.event_by_client_id(room, sender, client_id).await
     }
 
     async fn ordinal(&self, room: RoomId, seq: Seq) -> Result<u64> {
-        self.inner.ordinal(room, seq).await
+        self.inner()?.ordinal(room, seq).await
     }
 
     async fn all_messages(&self, skip: u32, limit: u32) -> Result<Vec<Event>> {
-        self.inner.all_messages(skip, limit).await
+        self.inner()?.all_messages(skip, limit).await
     }
 }
 
 #[async_trait]
 impl MembershipStore for Faulty {
     async fn membership(&self, room: RoomId, user: UserId) -> Result<Option<Membership>> {
-        self.inner.membership(room, user).await
+        self.inner()?.membership(room, user).await
     }
 
     async fn membership_by_id(&self, id: MembershipId) -> Result<Option<Membership>> {
-        self.inner.membership_by_id(id).await
+        self.inner()?.membership_by_id(id).await
     }
 
     async fn memberships(&self, page: Page<MembershipId>) -> Result<Vec<Membership>> {
-        self.inner.memberships(page).await
+        self.inner()?.memberships(page).await
     }
 
     async fn members(&self, room: RoomId, page: Page<UserId>) -> Result<Vec<Membership>> {
-        self.inner.members(room, page).await
+        self.inner()?.members(room, page).await
     }
 
     async fn rooms_of(
@@ -192,19 +212,19 @@ impl MembershipStore for Faulty {
         kind: Option<RoomKind>,
         page: Page<RoomId>,
     ) -> Result<Vec<RoomEntry>> {
-        self.inner.rooms_of(user, kind, page).await
+        self.inner()?.rooms_of(user, kind, page).await
     }
 
     async fn room_ids_of(&self, user: UserId) -> Result<Vec<(RoomId, Tail)>> {
-        self.inner.room_ids_of(user).await
+        self.inner()?.room_ids_of(user).await
     }
 
     async fn peers_of(&self, user: UserId) -> Result<Vec<(RoomId, UserId, Username)>> {
-        self.inner.peers_of(user).await
+        self.inner()?.peers_of(user).await
     }
 
     async fn deleted_members(&self, limit: u32) -> Result<Vec<UserId>> {
-        self.inner.deleted_members(limit).await
+        self.inner()?.deleted_members(limit).await
     }
 
     async fn mark_read(
@@ -213,22 +233,22 @@ impl MembershipStore for Faulty {
         user: UserId,
         to: ReadMarker,
     ) -> Result<Option<ReadMarker>> {
-        self.inner.mark_read(room, user, to).await
+        self.inner()?.mark_read(room, user, to).await
     }
 
     async fn touch_membership(&self, room: RoomId, user: UserId, at: Timestamp) -> Result<()> {
-        self.inner.touch_membership(room, user, at).await
+        self.inner()?.touch_membership(room, user, at).await
     }
 }
 
 #[async_trait]
 impl JoinRequestStore for Faulty {
     async fn create_join_request(&self, request: NewJoinRequest) -> Result<()> {
-        self.inner.create_join_request(request).await
+        self.inner()?.create_join_request(request).await
     }
 
     async fn join_request(&self, id: JoinRequestId) -> Result<Option<JoinRequest>> {
-        self.inner.join_request(id).await
+        self.inner()?.join_request(id).await
     }
 
     async fn join_requests(
@@ -236,26 +256,26 @@ impl JoinRequestStore for Faulty {
         room: Option<RoomId>,
         page: Page<JoinRequestId>,
     ) -> Result<Vec<JoinRequest>> {
-        self.inner.join_requests(room, page).await
+        self.inner()?.join_requests(room, page).await
     }
 
     async fn refuse_join_request(&self, id: JoinRequestId) -> Result<()> {
-        self.inner.refuse_join_request(id).await
+        self.inner()?.refuse_join_request(id).await
     }
 
     async fn remove_join_request(&self, id: JoinRequestId) -> Result<()> {
-        self.inner.remove_join_request(id).await
+        self.inner()?.remove_join_request(id).await
     }
 }
 
 #[async_trait]
 impl UploadStore for Faulty {
     async fn create_upload(&self, upload: Upload) -> Result<()> {
-        self.inner.create_upload(upload).await
+        self.inner()?.create_upload(upload).await
     }
 
     async fn upload(&self, id: AttachmentId) -> Result<Option<Upload>> {
-        self.inner.upload(id).await
+        self.inner()?.upload(id).await
     }
 
     async fn attach(
@@ -265,37 +285,35 @@ impl UploadStore for Faulty {
         owner: UserId,
         client_id: &ClientId,
     ) -> Result<Upload> {
-        self.inner.attach(id, room, owner, client_id).await
+        self.inner()?.attach(id, room, owner, client_id).await
     }
 
     async fn detach(&self, id: AttachmentId, client_id: &ClientId) -> Result<()> {
-        self.inner.detach(id, client_id).await
+        self.inner()?.detach(id, client_id).await
     }
 
     async fn claim_uploads(&self, before: Timestamp, limit: u32) -> Result<Vec<AttachmentId>> {
-        self.inner.claim_uploads(before, limit).await
+        self.inner()?.claim_uploads(before, limit).await
     }
 
     async fn remove_upload(&self, id: AttachmentId) -> Result<()> {
-        self.inner.remove_upload(id).await
+        self.inner()?.remove_upload(id).await
     }
 }
 
 #[async_trait]
 impl Store for Faulty {
     async fn epoch(&self) -> Result<Epoch> {
-        self.inner.epoch().await
+        self.inner()?.epoch().await
     }
 
     async fn renew_epoch(&self) -> Result<Epoch> {
-        self.inner.renew_epoch().await
+        self.inner()?.renew_epoch().await
     }
 
     async fn check(&self) -> Result<()> {
-        self.inner.check().await
+        self.inner()?.check().await
     }
 
-    async fn close(&self) {
-        self.inner.close().await
-    }
+    async fn close(&self) {}
 }

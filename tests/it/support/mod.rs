@@ -8,9 +8,14 @@ mod node;
 mod rooms;
 pub(crate) mod services;
 pub(crate) mod shelf;
+mod wire;
 
 pub(crate) use client::{Answer, PASSWORD, Person};
 pub(crate) use cluster::Cluster;
 pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use node::TestNode;
 pub(crate) use shelf::{Shelf, TestBucket, on_every_shelf};
+pub(crate) use wire::Wire;
+
+/// The longest that anything is waited for.
+pub(crate) const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
