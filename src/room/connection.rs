@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::live::LiveRoom;
 use super::outbox::{Ended, Outbox, Packet};
 use crate::api::UserBrief;
-use crate::domain::{ConnectionId, RoomId, UserId};
+use crate::domain::{ConnectionId, RoomId, Seq, UserId};
 
 /// Which rooms a connection serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,14 @@ pub struct Connection {
 struct Places {
     served: HashMap<RoomId, Arc<LiveRoom>>,
     opened: HashSet<RoomId>,
+    /// Whether the client has been told which rooms it is in.
+    ready: bool,
+    /// The rooms that it is about to serve: those it has been told of, and those into which its user comes.
+    awaited: HashSet<RoomId>,
+    /// The last coming of the user into a room of which this connection was not to make anything when it heard of it.
+    came: HashMap<RoomId, Seq>,
+    /// Where stays that this connection served have ended.
+    left: HashMap<RoomId, Seq>,
     closed: bool,
 }
 
@@ -110,20 +118,62 @@ impl Connection {
         self.places().opened.contains(&room)
     }
 
+    /// The client is told that it is in these rooms: each is served when its turn comes. Answers with the rooms that its user has
+    /// come into since they were listed.
+    pub fn ready(&self, rooms: impl IntoIterator<Item = RoomId>) -> Vec<(RoomId, Seq)> {
+        let mut places = self.places();
+        places.ready = true;
+        places.awaited.extend(rooms);
+        let Places { awaited, came, .. } = &mut *places;
+        came.extract_if(|room, _| !awaited.contains(room)).collect()
+    }
+
+    /// Whether this connection is to serve a room from now on, into which its user came at `seq`. If it does, or will when the room's
+    /// turn comes, it only keeps in mind that the user has come again, should the stay before be over by then.
+    pub(crate) fn is_to_serve(&self, room: RoomId, seq: Seq) -> bool {
+        let mut places = self.places();
+        if places.closed || places.left.get(&room).is_some_and(|left| *left >= seq) {
+            return false;
+        }
+        let is_in = places.served.contains_key(&room) || places.awaited.contains(&room);
+        if is_in || !places.ready {
+            let came = places.came.entry(room).or_insert(seq);
+            *came = seq.max(*came);
+            return false;
+        }
+        places.awaited.insert(room);
+        true
+    }
+
+    /// Nothing is to be made of the coming into the room at `seq`. Answers with a later one, if that is known: the room is still to be served then.
+    pub(crate) fn forgo(&self, room: RoomId, seq: Seq) -> Option<Seq> {
+        let mut places = self.places();
+        let again = places.came.remove(&room).filter(|came| *came > seq);
+        if again.is_none() {
+            places.awaited.remove(&room);
+        }
+        again
+    }
+
     /// Notes that the room is served; `false` if the connection is gone, or serves it already.
     pub(crate) fn begin(&self, room: &Arc<LiveRoom>) -> bool {
         let mut places = self.places();
         if places.closed || places.served.contains_key(&room.id) {
             return false;
         }
+        places.awaited.remove(&room.id);
         places.served.insert(room.id, Arc::clone(room));
         true
     }
 
-    /// Notes that the user is present in a room that is served; `false` if it is not served, or opened already.
+    /// Notes that the user is present in a room, if it is served; whether it is.
     pub(crate) fn open(&self, room: RoomId) -> bool {
         let mut places = self.places();
-        places.served.contains_key(&room) && places.opened.insert(room)
+        let is_served = places.served.contains_key(&room);
+        if is_served {
+            places.opened.insert(room);
+        }
+        is_served
     }
 
     /// Notes that the user is not present in the room any more; `false` if they were not.
@@ -131,11 +181,21 @@ impl Connection {
         self.places().opened.remove(&room)
     }
 
-    /// Notes that the room is not served any more; `true` if the user was present in it.
-    pub(crate) fn end(&self, room: RoomId) -> bool {
+    /// Notes that the room is not served any more, for the stay in it has ended at `left`. Answers with the position at which its user has
+    /// come again, if that is known already.
+    pub(crate) fn end(&self, room: RoomId, left: Seq) -> Option<Seq> {
         let mut places = self.places();
         places.served.remove(&room);
-        places.opened.remove(&room)
+        places.opened.remove(&room);
+        places.left.insert(room, left);
+        places.came.remove(&room).filter(|came| *came > left)
+    }
+
+    /// Notes that the room could not be served.
+    pub(crate) fn give_up(&self, room: RoomId) {
+        let mut places = self.places();
+        places.served.remove(&room);
+        places.opened.remove(&room);
     }
 
     /// Notes the end of the connection and answers the rooms that it served, with whether the user was present.

@@ -18,7 +18,7 @@ use crate::domain::{Attachment, Body, ConnectionId, Epoch, Event, Seq, UserId};
 /// Events that stay in memory behind a room's tail.
 pub(crate) const RING: usize = 256;
 
-/// Events handed to one connection between two looks at its queue.
+/// Events handed to one connection at once, which holds up the others of the room.
 const SLICE: usize = 64;
 
 /// Signs the paths of attachments for their readers.
@@ -90,12 +90,15 @@ pub(crate) struct Gap {
     pub(crate) through: Seq,
 }
 
+/// A connection whose stay in the room has ended, and where.
+pub(crate) type Left = (Arc<Connection>, Seq);
+
 /// How an attempt to take a connection in ended.
 pub(crate) enum Attached {
     /// Live from the feed's position.
     Live,
-    /// The connection's stay in the room is over.
-    Over,
+    /// The connection's stay in the room is over, by the event at this position.
+    Over(Seq),
     /// It was brought up to this position; there is more.
     Behind(Seq),
     /// The ring does not reach back to its position: read behind it, up to this one.
@@ -131,9 +134,9 @@ impl Feed {
         self.state().connections.is_empty()
     }
 
-    /// Delivers what is new of `events`, which are in order and without holes. Answers with the connections whose stay has ended. A gap before
+    /// Delivers what is new of `events`, which are in order and without holes. Answers with the connections whose stay has ended, and where. A gap before
     /// them changes nothing.
-    pub(crate) fn deliver(&self, events: &[Arc<Event>]) -> Result<Vec<Arc<Connection>>, Gap> {
+    pub(crate) fn deliver(&self, events: &[Arc<Event>]) -> Result<Vec<Left>, Gap> {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
             return Ok(Vec::new());
         };
@@ -151,7 +154,7 @@ impl Feed {
         Ok(ended)
     }
 
-    fn deliver_one(&self, state: &mut State, event: &Arc<Event>, ended: &mut Vec<Arc<Connection>>) {
+    fn deliver_one(&self, state: &mut State, event: &Arc<Event>, ended: &mut Vec<Left>) {
         let told = Arc::new(Told::new(Arc::clone(event), &self.teller));
         for connection in state.connections.values() {
             told.tell(connection, &self.teller);
@@ -160,7 +163,7 @@ impl Feed {
             let gone = state
                 .connections
                 .extract_if(|_, connection| told.ends_stay_of(connection.user_id()));
-            ended.extend(gone.map(|(_, connection)| connection));
+            ended.extend(gone.map(|(_, connection)| (connection, event.seq)));
         }
         state.delivered = event.seq;
         if state.ring.len() == RING {
@@ -172,20 +175,18 @@ impl Feed {
         state.ring.push_back(told);
     }
 
-    /// Tells one connection what a page of the store holds behind its position. `checked` is the position
-    /// at which its user was known to be a member: an end of their stay up to there is past.
+    /// Tells one connection an event behind its position. `checked` is the position at which its user was known to be a member: an end of
+    /// their stay up to there is past.
     pub(crate) fn replay(
         &self,
         connection: &Connection,
-        events: &[Event],
+        event: Event,
         checked: Seq,
-    ) -> ControlFlow<()> {
-        for event in events {
-            let told = Told::new(Arc::new(event.clone()), &self.teller);
-            told.tell(connection, &self.teller);
-            if event.seq > checked && told.ends_stay_of(connection.user_id()) {
-                return ControlFlow::Break(());
-            }
+    ) -> ControlFlow<Seq> {
+        let told = Told::new(Arc::new(event), &self.teller);
+        told.tell(connection, &self.teller);
+        if told.event.seq > checked && told.ends_stay_of(connection.user_id()) {
+            return ControlFlow::Break(told.event.seq);
         }
         ControlFlow::Continue(())
     }
@@ -200,12 +201,12 @@ impl Feed {
             }
             let behind = state.ring.iter().filter(|told| told.event.seq > from);
             for (nth, told) in behind.enumerate() {
-                if nth == SLICE {
+                if nth == SLICE || !connection.outbox.takes_more() {
                     return Attached::Behind(Seq(told.event.seq.0 - 1));
                 }
                 told.tell(connection, &self.teller);
                 if told.event.seq > checked && told.ends_stay_of(connection.user_id()) {
-                    return Attached::Over;
+                    return Attached::Over(told.event.seq);
                 }
             }
         }

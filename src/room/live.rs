@@ -1,12 +1,13 @@
 //! One live room on this node: its feed, its writer, who is present.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::Settings;
 use super::connection::Connection;
-use super::feed::{Attached, Feed, Gap, Teller, close_if_room_socket};
+use super::feed::{Attached, Feed, Gap, Left, Teller, close_if_room_socket};
 use super::hub::Hub;
 use super::peers::Peers;
 use super::presence::{Presence, Ticked};
@@ -123,49 +124,77 @@ impl LiveRoom {
     pub async fn serve(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
-        mut from: Seq,
+        from: Seq,
         checked: Seq,
     ) -> Result<(), NotServed> {
         if !connection.begin(self) {
             return Err(NotServed::Gone);
         }
         self.reach(from).await;
-        let outcome = loop {
+        match self.bring_up(connection, from, checked).await {
+            Ok(None) => {
+                if connection.outbox.is_closed() {
+                    self.let_go(connection); // It went while it was taken in, after its rooms were cleared.
+                }
+                Ok(())
+            }
+            Ok(Some(left)) => {
+                self.shared.stay_ended(connection, left);
+                Err(NotServed::Over)
+            }
+            Err(error) => {
+                connection.give_up(self.id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells `connection` what it missed until it is live, or until its stay has ended: at the position that is answered.
+    async fn bring_up(
+        &self,
+        connection: &Arc<Connection>,
+        mut from: Seq,
+        checked: Seq,
+    ) -> Result<Option<Seq>, NotServed> {
+        loop {
             connection.outbox.has_drained().await;
             if connection.outbox.is_closed() {
-                break Err(NotServed::Gone);
+                return Err(NotServed::Gone);
             }
             match self.shared.feed.attach(connection, from, checked) {
-                Attached::Live => break Ok(()),
-                Attached::Over => break Err(NotServed::Over),
+                Attached::Live => return Ok(None),
+                Attached::Over(left) => return Ok(Some(left)),
                 Attached::Behind(position) => from = position,
                 Attached::Beyond(delivered) => {
-                    let page = self.shared.store.events(self.id, from, delivered, PAGE).await;
-                    let events = match page {
-                        Ok(events) => events,
-                        Err(error) => break Err(error.into()),
-                    };
+                    let events = self.shared.store.events(self.id, from, delivered, PAGE).await?;
                     let Some(last) = events.last() else {
                         let hole = "positions are missing in the log of a room".into();
-                        break Err(StoreError::Malformed(hole).into());
+                        return Err(StoreError::Malformed(hole).into());
                     };
                     from = last.seq;
-                    if self.shared.feed.replay(connection, &events, checked).is_break() {
-                        break Err(NotServed::Over);
+                    if let Some(left) = self.replay(connection, events, checked).await {
+                        return Ok(Some(left));
                     }
                 }
             }
-        };
-        if outcome.is_err() {
-            connection.end(self.id);
-            if let Err(NotServed::Over) = outcome {
-                close_if_room_socket(connection);
-            }
-        } else if connection.outbox.is_closed() {
-            // It went while it was taken in, after its rooms were cleared.
-            self.let_go(connection);
         }
-        outcome
+    }
+
+    /// Tells `connection` what it missed, as it takes it; where its stay has ended, if it has.
+    async fn replay(
+        &self,
+        connection: &Connection,
+        events: Vec<Event>,
+        checked: Seq,
+    ) -> Option<Seq> {
+        for event in events {
+            connection.outbox.has_drained().await;
+            let told = self.shared.feed.replay(connection, event, checked);
+            if let ControlFlow::Break(left) = told {
+                return Some(left);
+            }
+        }
+        None
     }
 
     /// Serves `connection` no longer.
@@ -174,12 +203,20 @@ impl LiveRoom {
         self.shared.presence.leave(connection);
     }
 
-    /// Makes the user present in the room through `connection`, which it serves; `false` if it does not.
-    pub fn open(&self, connection: &Arc<Connection>) -> bool {
+    /// Makes the user present in the room through `connection`, which it serves; `false` if it does not. `tell` is given everybody who is present,
+    /// and tells it to the connection: who comes or goes from then on is told behind it.
+    pub fn open(
+        &self,
+        connection: &Arc<Connection>,
+        tell: impl FnOnce(Vec<crate::api::UserBrief>),
+    ) -> bool {
         if !connection.open(self.id) {
-            return connection.has_opened(self.id);
+            return false;
         }
-        self.shared.presence.enter(connection);
+        self.shared.presence.enter(connection, tell);
+        if !connection.has_opened(self.id) {
+            self.shared.presence.leave(connection); // The stay, or the connection, ended meanwhile.
+        }
         self.shared.hub.is_restless(self.id);
         true
     }
@@ -271,13 +308,12 @@ impl Shared {
     }
 
     /// What follows from events beyond their delivery: stays that end, and users who come in.
-    fn delivered(&self, events: &[Arc<Event>], ended: Vec<Arc<crate::room::Connection>>) {
+    fn delivered(&self, events: &[Arc<Event>], ended: Vec<Left>) {
         self.metrics.delivered(events.len());
-        for connection in ended {
-            connection.end(self.room);
+        for (connection, left) in ended {
             self.presence.leave(&connection);
             self.hub.is_restless(self.room);
-            close_if_room_socket(&connection);
+            self.stay_ended(&connection, left);
         }
         for event in events {
             match &event.body {
@@ -288,6 +324,15 @@ impl Shared {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// The stay that `connection` served has ended at `left`. Its user may have come again since.
+    fn stay_ended(&self, connection: &Connection, left: Seq) {
+        let came_again = connection.end(self.room, left);
+        close_if_room_socket(connection);
+        if let Some(seq) = came_again {
+            self.hub.entered(connection.user_id(), self.room, seq);
         }
     }
 }

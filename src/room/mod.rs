@@ -38,7 +38,7 @@ pub use typing::TYPING_EXPIRES;
 pub use writer::Reply;
 
 use crate::bus::codec::Word;
-use crate::domain::{BootId, ConnectionId, RoomId, Seq, Timestamp, UserId};
+use crate::domain::{Body, BootId, ConnectionId, RoomId, Seq, Timestamp, UserId};
 use crate::metrics::Metrics;
 use crate::store::{DynStore, StoreError};
 use errands::{Errand, Heard};
@@ -330,6 +330,11 @@ impl Rooms {
         heard == Ok(Heard::Answer(()))
     }
 
+    /// The same, for the connections of this node only.
+    pub fn entered_here(&self, user: UserId, room: RoomId, seq: Seq) {
+        self.0.hub.entered(user, room, seq);
+    }
+
     /// Whether the user has a connection.
     pub fn is_connected(&self, user: UserId) -> bool {
         self.0.hub.is_connected(user)
@@ -406,7 +411,7 @@ async fn take_in_entered(rooms: Weak<Inner>, mut entering: mpsc::UnboundedReceiv
         let Some(inner) = rooms.upgrade() else { return };
         let rooms = Rooms(inner);
         for connection in rooms.0.hub.of(user) {
-            if connection.scope != Scope::Session || connection.serves(room).is_some() {
+            if connection.scope != Scope::Session || !connection.is_to_serve(room, seq) {
                 continue;
             }
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
@@ -420,16 +425,44 @@ async fn take_in_entered(rooms: Weak<Inner>, mut entering: mpsc::UnboundedReceiv
 }
 
 impl Rooms {
-    /// Serves a room to a connection from the `member_added` at `seq` on.
-    async fn take_in(&self, connection: &Arc<Connection>, room: RoomId, seq: Seq) {
-        let served = match self.live_room(room).await {
-            Ok(Some(live)) => live.serve(connection, Seq(seq.0 - 1), seq).await,
-            Ok(None) => return,
-            Err(error) => Err(NotServed::Unavailable(error)),
+    /// Serves a room to a connection from the `member_added` at `seq` on, unless that stay is over.
+    async fn take_in(&self, connection: &Arc<Connection>, room: RoomId, mut seq: Seq) {
+        let served = loop {
+            match self.live_of_stay(connection.user_id(), room, seq).await {
+                Ok(Some(live)) => break live.serve(connection, Seq(seq.0 - 1), seq).await,
+                Ok(None) => match connection.forgo(room, seq) {
+                    Some(again) => seq = again,
+                    None => return,
+                },
+                Err(error) => break Err(NotServed::Unavailable(error)),
+            }
         };
         if let Err(NotServed::Unavailable(error)) = served {
             tracing::warn!(%error, "a connection cannot be taken into a room; it is to come back");
             Hub::end(connection, Ended::Unavailable);
+        }
+    }
+}
+
+impl Rooms {
+    /// The live room, if the user is in it since `seq`: a word of it can come late, when that stay is over or another has begun.
+    async fn live_of_stay(
+        &self,
+        user: UserId,
+        room: RoomId,
+        seq: Seq,
+    ) -> Result<Option<Arc<LiveRoom>>, StoreError> {
+        let store = &self.0.store;
+        let (Some(event), Some(membership)) =
+            (store.event(room, seq).await?, store.membership(room, user).await?)
+        else {
+            return Ok(None);
+        };
+        match &event.body {
+            Body::MemberAdded(added) if added.membership == membership.id => {
+                self.live_room(room).await
+            }
+            _ => Ok(None),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A connection's outgoing queue: bounded in bytes, in order, and fed to the transport a little at a time.
 //!
 //! The Socket.IO library has a queue of its own that silently drops what does not fit, and says neither how
-//! full it is nor when it has moved. So at most [`SLICE`] packets are handed over between two moments at
+//! full it is nor when it has moved. So at most [`SLICE`] packets, and little more than [`SLICE_BYTES`], are handed over between two moments at
 //! which the transport is known to have written everything out, and whatever else there is waits here. A
 //! client that takes nothing for [`STALL`], or lets more than [`MAX_WAITING`] bytes pile up, has its transport
 //! killed: never is an event skipped. It comes back by itself and resumes.
@@ -17,6 +17,11 @@ use tokio::sync::Notify;
 /// Packets handed to a WebSocket between two flushes. Two slices may be under way at once, half of
 /// the library's queue as natter sets it (256), which leaves it room for its own pings.
 pub(crate) const SLICE: usize = 64;
+
+/// Bytes beyond which a WebSocket is handed nothing more until it has been flushed, however few packets they are. The
+/// library collects what it is handed in a buffer that never shrinks, so this is what a burst costs each of its
+/// listeners from then on; and somebody on a slow line is seen to move as often as this much has gone through.
+pub(crate) const SLICE_BYTES: usize = 16 * 1024;
 
 /// Packets handed to a polling session between two polls. The Python client breaks off at an answer of more
 /// than 16 packets (`max_decode_packets` of python-engineio): two slices, a ping and a noop.
@@ -129,8 +134,9 @@ struct State {
     bytes: usize,
     /// Flushes seen when the running slice began.
     window: u64,
-    /// Packets handed over in the running slice.
+    /// Packets handed over in the running slice, and what they weigh.
     in_slice: usize,
+    slice_bytes: usize,
     pumping: bool,
     closed: bool,
 }
@@ -175,17 +181,20 @@ impl Outbox {
         }
     }
 
+    /// Whether little enough waits that a replay may go on, or the queue is closed.
+    pub fn takes_more(&self) -> bool {
+        let state = self.state();
+        state.closed || state.bytes < LOW_WATER
+    }
+
     /// Waits until little enough waits that a replay may go on, or the queue is closed.
     pub async fn has_drained(&self) {
         loop {
             let moved = self.moved.notified();
             tokio::pin!(moved);
             moved.as_mut().enable();
-            {
-                let state = self.state();
-                if state.closed || state.bytes < LOW_WATER {
-                    return;
-                }
+            if self.takes_more() {
+                return;
             }
             moved.await;
         }
@@ -255,8 +264,12 @@ impl Outbox {
         if flushes != state.window {
             state.window = flushes;
             state.in_slice = 0;
+            state.slice_bytes = 0;
         }
-        state.in_slice < if self.sink.is_polled() { POLLED_SLICE } else { SLICE }
+        if self.sink.is_polled() {
+            return state.in_slice < POLLED_SLICE;
+        }
+        state.in_slice < SLICE && state.slice_bytes < SLICE_BYTES
     }
 
     fn hand_over(&self, state: &mut State, packet: &Packet) -> Result<(), SinkError> {
@@ -269,6 +282,7 @@ impl Outbox {
             }
         }
         state.in_slice += 1;
+        state.slice_bytes += packet.weight();
         Ok(())
     }
 

@@ -70,21 +70,12 @@ impl Presence {
         Self { room, state: Mutex::default() }
     }
 
-    /// The user is present through this connection.
-    pub(crate) fn enter(&self, connection: &Arc<Connection>) {
+    /// The user is present through this connection, which is told at the same moment who is: `tell` is given everybody, in the order of
+    /// their names. Who comes or goes from then on is told behind it. Entering twice only tells again.
+    pub(crate) fn enter(&self, connection: &Arc<Connection>, tell: impl FnOnce(Vec<UserBrief>)) {
         let mut state = self.state();
-        state.entered += 1;
-        let entered = state.entered;
-        let person = state.people.entry(connection.user_id()).or_insert_with(|| Person {
-            user: connection.user.clone(),
-            connections: HashMap::new(),
-            announced: false,
-            came: entered,
-            gone: None,
-        });
-        person.gone = None;
-        let connection = Arc::clone(connection);
-        person.connections.insert(connection.id, Present { connection, entered });
+        state.enter(connection);
+        tell(state.online());
     }
 
     /// The user is not present through this connection any more.
@@ -110,10 +101,7 @@ impl Presence {
 
     /// Everybody present, those in their grace included, in the order of their names.
     pub(crate) fn online(&self) -> Vec<UserBrief> {
-        let state = self.state();
-        let mut users: Vec<_> = state.people.values().map(|person| person.user.clone()).collect();
-        users.sort_by(|one, other| one.username.cmp(&other.username));
-        users
+        self.state().online()
     }
 
     /// How many people are present, those in their grace included.
@@ -176,6 +164,28 @@ impl Presence {
 }
 
 impl State {
+    fn enter(&mut self, connection: &Arc<Connection>) {
+        let entered = self.entered + 1;
+        let person = self.people.entry(connection.user_id()).or_insert_with(|| Person {
+            user: connection.user.clone(),
+            connections: HashMap::new(),
+            announced: false,
+            came: entered,
+            gone: None,
+        });
+        person.gone = None;
+        person.connections.entry(connection.id).or_insert_with(|| {
+            self.entered = entered;
+            Present { connection: Arc::clone(connection), entered }
+        });
+    }
+
+    fn online(&self) -> Vec<UserBrief> {
+        let mut users: Vec<_> = self.people.values().map(|person| person.user.clone()).collect();
+        users.sort_by(|one, other| one.username.cmp(&other.username));
+        users
+    }
+
     fn connections(&self) -> Vec<Arc<Connection>> {
         let present = self.people.values().flat_map(|person| person.connections.values());
         present.map(|present| Arc::clone(&present.connection)).collect()

@@ -12,7 +12,7 @@ use crate::api::{
     ChatAnswer, MarkReadAnswer, MoreMessagesAnswer, NewMessage, OpenRoomAnswer, PlainAnswer,
 };
 use crate::domain::{MessageId, Page, RoomId, Seq};
-use crate::room::{self, Committed, LiveRoom, NotServed, Scope};
+use crate::room::{self, Committed, Ended, LiveRoom, NotServed, Scope};
 use crate::service::messages::{Held, Part};
 use crate::service::{Error, memberships, messages};
 
@@ -213,6 +213,11 @@ async fn more_messages(
 
 /// The live room, if the client is a member of it.
 async fn served(session: &Session, id: RoomId) -> Result<Arc<LiveRoom>, Error> {
+    // Its turn may be to come: then the client has a past in the room, which has to come first.
+    if let Err(NotServed::Unavailable(error)) = session.take_turn(id).await {
+        session.connection.outbox.end(Ended::Unavailable);
+        return Err(error.into());
+    }
     if let Some(room) = session.connection.serves(id) {
         return Ok(room);
     }
@@ -231,13 +236,14 @@ async fn served(session: &Session, id: RoomId) -> Result<Arc<LiveRoom>, Error> {
 async fn open_room(session: &Session, ack: &Ack, named: Option<RoomId>) -> Result<(), Error> {
     let id = room_of(session, named)?;
     let room = served(session, id).await?;
-    room.open(&session.connection);
     let seq = room.delivered();
     let messages = session.newest_page(id, seq).await?;
-    let online_users = session.names_of_others(&room);
     let epoch = session.sockets.app.epoch;
-    ack.done(&OpenRoomAnswer { messages, online_users, seq, epoch });
-    Ok(())
+    let is_open = room.open(&session.connection, |online| {
+        let online_users = session.names_of_others(online);
+        ack.done(&OpenRoomAnswer { messages, online_users, seq, epoch });
+    });
+    if is_open { Ok(()) } else { Err(Error::NotFound("Room")) }
 }
 
 async fn close_room(session: &Session, ack: &Ack, named: Option<RoomId>) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -21,7 +21,7 @@ use crate::api::{
 };
 use crate::domain::room::Tail;
 use crate::domain::{RoomId, Seq, User};
-use crate::room::{Connection, Ended, LiveRoom, NotServed, Outbox, Scope, connection_id};
+use crate::room::{Connection, Ended, NotServed, Outbox, Scope, connection_id};
 use crate::service::Error;
 use crate::store::{History, StoreError};
 
@@ -58,12 +58,17 @@ pub(super) struct Session {
     pub(super) under_way: Arc<Semaphore>,
     /// Up to which number what a client sent to a room is refused, because something before it was and is to be sent again: else the two would change places.
     pub(super) refused: Mutex<HashMap<RoomId, Refused>>,
+    /// The rooms of `ready` into which the client has not been taken yet.
+    turns: Mutex<HashMap<RoomId, Arc<Turn>>>,
     transport_name: &'static str,
     start: Mutex<Option<Start>>,
     state: Mutex<State>,
     /// Why the server has ended the connection, if it has.
     ended: Arc<OnceLock<&'static str>>,
 }
+
+/// Where a room stood at `ready` and how the client comes into it; held while that is under way, and nothing after.
+type Turn = tokio::sync::Mutex<Option<(Seq, Entry)>>;
 
 /// What was refused in a room in a way that invites to send it again.
 #[derive(Debug, Clone, Copy)]
@@ -140,6 +145,7 @@ impl Session {
             waiting_bytes: AtomicUsize::new(0),
             under_way: Arc::new(Semaphore::new(inbound::UNDER_WAY)),
             refused: Mutex::default(),
+            turns: Mutex::default(),
             transport_name: transport_name(socket.transport_type()),
             start: Mutex::new(Some(start)),
             state: Mutex::new(State::Connecting),
@@ -251,10 +257,10 @@ impl Session {
             }
             Entry::Resumed(from) => from,
         };
-        let online = self.names_of_others(&room);
-        self.connection.tell("online_users", &online);
         room.serve(&self.connection, from, tail).await?;
-        room.open(&self.connection);
+        room.open(&self.connection, |online| {
+            self.connection.tell("online_users", &self.names_of_others(online));
+        });
         Ok(())
     }
 
@@ -271,8 +277,11 @@ impl Session {
             rooms.iter().map(|(id, Tail { seq, .. })| self.position(*id, *seq)).collect();
         let ready = Ready { rooms: positions, limits: self.sockets.limits };
         self.connection.tell("ready", &ready);
+        for (room, seq) in self.connection.ready(rooms.iter().map(|(id, _)| *id)) {
+            app.rooms.entered_here(self.user.id, room, seq);
+        }
         let mut budget = REPLAY_OF_A_CONNECTION;
-        let mut entries = Vec::with_capacity(rooms.len());
+        let mut turns = Vec::with_capacity(rooms.len());
         for (id, Tail { seq: tail, .. }) in rooms {
             let mut entry = self.entry(id, tail, &after);
             if let Entry::Resumed(from) = entry {
@@ -282,13 +291,13 @@ impl Session {
                     None => entry = Entry::Truncated,
                 }
             }
-            entries.push((id, tail, entry));
+            turns.push(id);
+            self.turns().insert(id, Arc::new(Turn::new(Some((tail, entry)))));
         }
         let session = Arc::clone(&self);
         tokio::spawn(async move {
             // Each room has its own task here, so that a slow replay holds up none of the others.
-            let seams =
-                entries.into_iter().map(|(id, tail, entry)| session.enter_one(id, tail, entry));
+            let seams = turns.into_iter().map(|id| session.take_turn(id));
             let mut seams = futures::stream::iter(seams).buffer_unordered(SEAMS_AT_ONCE);
             while let Some(entered) = seams.next().await {
                 if let Err(NotServed::Unavailable(error)) = entered {
@@ -298,6 +307,20 @@ impl Session {
             }
         });
         Ok(())
+    }
+
+    /// Takes the client into a room of `ready`, unless that is done. Waits if it is under way.
+    pub(super) async fn take_turn(&self, id: RoomId) -> Result<(), NotServed> {
+        let Some(turn) = self.turns().get(&id).cloned() else { return Ok(()) };
+        let mut turn = turn.lock().await;
+        let Some((tail, entry)) = turn.take() else { return Ok(()) };
+        let entered = self.enter_one(id, tail, entry).await;
+        self.turns().remove(&id);
+        entered
+    }
+
+    fn turns(&self) -> MutexGuard<'_, HashMap<RoomId, Arc<Turn>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn enter_one(&self, id: RoomId, tail: Seq, entry: Entry) -> Result<(), NotServed> {
@@ -353,9 +376,9 @@ impl Session {
         Ok(events.iter().filter_map(|event| teller.message(event, self.user.id)).collect())
     }
 
-    /// The names of those present in the room but the client's own, at most the first hundred.
-    pub(super) fn names_of_others(&self, room: &LiveRoom) -> Vec<String> {
-        let others = room.online().into_iter().filter(|user| user.id != self.user.id);
+    /// The names of those present in a room but the client's own, at most the first hundred.
+    pub(super) fn names_of_others(&self, online: Vec<UserBrief>) -> Vec<String> {
+        let others = online.into_iter().filter(|user| user.id != self.user.id);
         others.map(|user| user.username).take(crate::room::CROWD).collect()
     }
 

@@ -7,3 +7,4 @@ mod order;
 mod outcomes;
 mod peers;
 mod queue;
+mod stays;

@@ -4,6 +4,7 @@ mod client;
 mod resume;
 mod talk;
 mod traps;
+mod turns;
 
 use serde_json::{Value, json};
 

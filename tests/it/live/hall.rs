@@ -257,7 +257,15 @@ pub(crate) async fn rooms_of(store: &DynStore, bus: &DynBus, seal: Seal, nodes: 
     Rooms::new(Arc::clone(store), Metrics::new(), teller, peers, settings)
 }
 
+/// A connection; one to all rooms has been told that it is in none.
 pub(crate) fn connection(user: &User, scope: Scope) -> (Arc<Connection>, Arc<Tape>) {
+    let (connection, tape) = fresh_connection(user, scope);
+    connection.ready([]);
+    (connection, tape)
+}
+
+/// A connection that has been told nothing yet.
+pub(crate) fn fresh_connection(user: &User, scope: Scope) -> (Arc<Connection>, Arc<Tape>) {
     let tape = Arc::new(Tape::default());
     let outbox = Outbox::new(Recorder(Arc::clone(&tape)));
     let brief = natter::api::UserBrief::from(user);

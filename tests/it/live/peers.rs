@@ -113,7 +113,7 @@ async fn what_is_fleeting_and_the_end_of_a_session_reach_the_other_node() {
     other.connect(&session).unwrap();
     let live = other.live_room(hall.room).await.unwrap().unwrap();
     live.serve(&session, Seq(2), Seq(2)).await.unwrap();
-    assert!(live.open(&session));
+    assert!(live.open(&session, |_| ()));
     hall.rooms.signal(hall.room, "typing", &json!({"is_typing": true}), hall.owner.id);
     tape.wait("typing", |tape| tape.names().contains(&"typing".to_owned())).await;
     hall.rooms.tell_user(guest.id, "join_request", &json!({}));

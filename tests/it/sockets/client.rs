@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -36,7 +36,10 @@ pub(crate) enum Told {
 impl Socket {
     /// A WebSocket on which nothing has been said.
     pub(crate) async fn open(addr: SocketAddr) -> Self {
-        let tcp = TcpStream::connect(addr).await.unwrap();
+        Self::open_on(addr, TcpStream::connect(addr).await.unwrap()).await
+    }
+
+    async fn open_on(addr: SocketAddr, tcp: TcpStream) -> Self {
         let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
         let (stream, _) = tokio_tungstenite::client_async(url, tcp).await.unwrap();
         let mut socket = Self { stream, unread: VecDeque::new(), asked: 0 };
@@ -48,6 +51,15 @@ impl Socket {
     /// A WebSocket that is let in, or not: the answer is the next to be told.
     pub(crate) async fn connect(addr: SocketAddr, auth: Value) -> Self {
         let mut socket = Self::open(addr).await;
+        socket.say(&format!("40{auth}")).await;
+        socket
+    }
+
+    /// The same, over a connection that takes little until it is read from.
+    pub(crate) async fn connect_slowly(addr: SocketAddr, auth: Value) -> Self {
+        let narrow = TcpSocket::new_v4().unwrap();
+        narrow.set_recv_buffer_size(4096).unwrap();
+        let mut socket = Self::open_on(addr, narrow.connect(addr).await.unwrap()).await;
         socket.say(&format!("40{auth}")).await;
         socket
     }

@@ -11,7 +11,7 @@ use super::{enter, room_of, sign_on, token};
 use crate::support::{Answer, TestNode};
 
 /// Waits until `condition` holds.
-async fn wait(what: &str, condition: impl Fn() -> bool) {
+pub(super) async fn wait(what: &str, condition: impl Fn() -> bool) {
     let waited = tokio::time::timeout(DEADLINE, async {
         while !condition() {
             tokio::task::yield_now().await;

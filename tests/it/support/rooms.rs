@@ -80,7 +80,7 @@ impl TestNode {
             let live = self.app().rooms.live_room(room.parse().unwrap()).await.unwrap().unwrap();
             let tail = live.delivered();
             live.serve(&connection, tail, tail).await.unwrap();
-            assert!(live.open(&connection));
+            assert!(live.open(&connection, |_| ()));
         }
         (connection, tape)
     }
