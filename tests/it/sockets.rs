@@ -1,6 +1,8 @@
 //! Socket.IO through a real node: what clients are told, and the library's traps (docs/ARCHITECTURE.md, "Sockets").
 
 mod client;
+#[path = "../shared/packet.rs"]
+mod packet;
 mod resume;
 mod talk;
 mod traps;

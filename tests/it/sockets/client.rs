@@ -10,6 +10,10 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::packet::{self, PONG, Packet};
+
+pub(crate) use super::packet::Told;
+
 /// The longest that anything is waited for.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -18,19 +22,6 @@ pub(crate) struct Socket {
     stream: WebSocketStream<TcpStream>,
     unread: VecDeque<Told>,
     asked: u64,
-}
-
-/// What the server said.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Told {
-    Connected,
-    Refused(String),
-    Event(String, Value),
-    Ack(u64, Value),
-    /// The server ends it for good.
-    Disconnected,
-    /// The transport is gone.
-    Closed,
 }
 
 impl Socket {
@@ -126,18 +117,11 @@ impl Socket {
 
     async fn read(&mut self) -> Told {
         loop {
-            let Some(packet) = self.text().await else { return Told::Closed };
-            match packet.as_bytes() {
-                [b'2', ..] => self.stream.send(Message::text("3")).await.unwrap(),
-                [b'4', b'0', ..] => return Told::Connected,
-                [b'4', b'1', ..] => return Told::Disconnected,
-                [b'4', b'2', ..] => return event(&packet[2..]),
-                [b'4', b'3', ..] => return ack(&packet[2..]),
-                [b'4', b'4', ..] => {
-                    let refusal: Value = serde_json::from_str(&packet[2..]).unwrap();
-                    return Told::Refused(refusal["message"].as_str().unwrap().to_owned());
-                }
-                _ => {}
+            let Some(text) = self.text().await else { return Told::Closed };
+            match packet::read(&text) {
+                Packet::Ping => self.stream.send(Message::text(PONG)).await.unwrap(),
+                Packet::Told(told) => return told,
+                Packet::Other => {}
             }
         }
     }
@@ -157,15 +141,4 @@ impl Socket {
     pub(crate) async fn close(mut self) {
         let _ = self.stream.close(None).await;
     }
-}
-
-fn event(text: &str) -> Told {
-    let (name, payload): (String, Value) = serde_json::from_str(text).unwrap();
-    Told::Event(name, payload)
-}
-
-fn ack(text: &str) -> Told {
-    let digits = text.find('[').unwrap();
-    let (answer,): (Value,) = serde_json::from_str(&text[digits..]).unwrap();
-    Told::Ack(text[..digits].parse().unwrap(), answer)
 }

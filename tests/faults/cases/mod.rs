@@ -1,0 +1,4 @@
+//! The cases, and where each one of the list is covered.
+
+mod full;
+mod quick;

@@ -1,0 +1,64 @@
+//! Those who use the service: over HTTP, and by sockets.
+
+pub(crate) mod http;
+#[path = "../../shared/packet.rs"]
+pub(crate) mod packet;
+pub(crate) mod socket;
+
+use std::net::SocketAddr;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+pub(crate) use http::Person;
+pub(crate) use packet::Told;
+pub(crate) use socket::{NotConnected, Socket};
+
+/// Everybody's password.
+const PASSWORD: &str = "correct horse battery";
+
+/// Where a node is, for HTTP.
+pub(crate) fn base(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+/// Somebody who signs up at a node, and in.
+pub(crate) async fn sign_up(node: SocketAddr, name: &str) -> Person {
+    let (base, http) = (base(node), http::client());
+    let email = format!("{name}@example.org");
+    let account = json!({"email": email, "username": name, "password": PASSWORD});
+    let made = http::answer(http.post(format!("{base}/signup")).json(&account)).await;
+    let made = made.expect("an answer");
+    assert_eq!(made.status, 201, "{}", made.body);
+    let form = [("username", name), ("password", PASSWORD)];
+    let token = http::answer(http.post(format!("{base}/token")).form(&form)).await;
+    let token = token.expect("an answer").body;
+    Person::new(http, name, text(&made.body["id"]), text(&token["access_token"]))
+}
+
+/// A new group room of `owner`, with these members: its id.
+pub(crate) async fn create_room(node: SocketAddr, owner: &Person, members: &[&Person]) -> String {
+    let made = owner.post(&base(node), "/chat-rooms", &json!({"name": "Room"})).await;
+    let room = text(&made["chat_room"]["id"]).to_owned();
+    for member in members {
+        assert!(enter(node, owner, member, &room).await, "{} comes in", member.name);
+    }
+    room
+}
+
+/// Lets somebody into a room of `owner`: whether that is done for sure.
+pub(crate) async fn enter(node: SocketAddr, owner: &Person, member: &Person, room: &str) -> bool {
+    let base = base(node);
+    let wish = json!({"chat_room_id": room});
+    let asked = member.call(&base, Method::POST, "/join-request", Some(&wish)).await;
+    let Some(asked) = asked.filter(|asked| asked.status == 200) else { return false };
+    let yes = json!({"join_request_id": asked.body["id"], "approval_status": true});
+    let handled = owner.call(&base, Method::POST, "/handle-join-request", Some(&yes)).await;
+    handled.is_some_and(|handled| handled.status == 200)
+}
+
+/// The text of a JSON text.
+#[track_caller]
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}

@@ -1,0 +1,184 @@
+//! One node: the real binary, its settings, and the links that it has to other servers.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::Folder;
+use crate::client::{base, http};
+use crate::proxy::Link;
+use crate::servers::mongod::ReplicaSet;
+use crate::servers::nats::Nats;
+use crate::servers::process::{Process, Signal};
+use crate::servers::{ports, weed};
+
+/// What all nodes sign tokens with.
+const SECRET_KEY: &str = "a secret of the fault rig that is long enough 0123456789";
+
+/// One node.
+pub(crate) struct Node {
+    /// Its name to the database, and that of its log.
+    pub(crate) name: String,
+    address: SocketAddr,
+    metrics: SocketAddr,
+    settings: Vec<(String, String)>,
+    log: PathBuf,
+    process: Option<Process>,
+    /// Its link to the bus.
+    pub(crate) bus: Option<Link>,
+    /// Its link to the bucket.
+    pub(crate) bucket: Option<Link>,
+}
+
+impl Node {
+    /// A node with the embedded store that is not started.
+    pub(super) async fn new(
+        folder: &Folder,
+        number: usize,
+        settings: &[(&'static str, String)],
+    ) -> Self {
+        let name = format!("rig-node-{number}");
+        let data = folder.path().join("data").join(&name);
+        std::fs::create_dir_all(&data).unwrap();
+        let (address, metrics) = (ports::free(), ports::free());
+        let mut node = Self {
+            log: folder.path().join(format!("{name}.log")),
+            name,
+            address,
+            metrics,
+            settings: Vec::new(),
+            process: None,
+            bus: None,
+            bucket: None,
+        };
+        for (name, value) in [
+            ("SECRET_KEY", SECRET_KEY),
+            ("NATTER_LISTEN", &address.to_string()),
+            ("NATTER_METRICS_LISTEN", &metrics.to_string()),
+            ("NATTER_DATA_DIR", &data.display().to_string()),
+            ("NATTER_AUTH_BCRYPT_COST", "4"),
+            ("NATTER_AUTH_TOKEN_LIFETIME", "2h"),
+            ("NATTER_LIMITS_SIGNUPS_PER_MINUTE", "0"),
+            ("NATTER_LIMITS_LOGINS_PER_MINUTE", "0"),
+            ("NATTER_LIMITS_PENDING_HANDSHAKES_PER_ADDRESS", "0"),
+            ("NATTER_LOG_FORMAT", "human"),
+            ("NO_COLOR", "1"),
+        ] {
+            node.set(name, value);
+        }
+        for (name, value) in settings {
+            node.set(name, value);
+        }
+        node
+    }
+
+    /// Sets something for the starts to come.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(set, _)| set != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    pub(super) fn use_cluster(&mut self, mongo: &ReplicaSet, bus: Link) {
+        let uri = mongo.uri(&self.name);
+        self.set("NATTER_STORE_URL", &uri);
+        self.set("NATTER_BUS_URL", &Nats::url(bus.address()));
+        self.bus = Some(bus);
+    }
+
+    pub(super) fn use_bucket(&mut self, bucket: Link) {
+        self.set("NATTER_MEDIA_URL", &format!("s3://{}", weed::BUCKET));
+        self.set("NATTER_MEDIA_ENDPOINT", &base(bucket.address()));
+        self.set("AWS_ACCESS_KEY_ID", weed::KEY);
+        self.set("AWS_SECRET_ACCESS_KEY", weed::SECRET);
+        self.bucket = Some(bucket);
+    }
+
+    /// Where it serves.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The program with these arguments and the node's settings.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let program = std::env::var("NATTER_FAULTS_NODE");
+        let mut command =
+            Command::new(program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_natter").to_owned()));
+        for (name, _) in std::env::vars_os() {
+            let shown = name.to_string_lossy();
+            if ["NATTER_", "SECRET_KEY", "AWS_", "MONGO_"].iter().any(|own| shown.starts_with(own))
+            {
+                command.env_remove(&name);
+            }
+        }
+        command.envs(self.settings.iter().cloned()).args(arguments);
+        command
+    }
+
+    /// Makes the database what the nodes expect.
+    pub(super) async fn migrate(&self) {
+        let output = self.command(&["migrate"]).output().await.unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "natter migrate: {told}");
+    }
+
+    /// Starts it, and returns when it is ready.
+    pub(crate) async fn start(&mut self) {
+        self.begin();
+        let url = format!("{}/readyz", base(self.address));
+        let process = self.process.as_mut().expect("it was begun");
+        let is_ready = process.is_ready(async || http::json(&url).await.is_some()).await;
+        assert!(is_ready, "{} does not start: {}", self.name, process.last_words());
+    }
+
+    /// Starts it, whether it can be ready or not.
+    pub(crate) fn begin(&mut self) {
+        self.process = Some(Process::start(&self.name, self.command(&["serve"]), &self.log));
+    }
+
+    /// Whether it says that it is ready.
+    pub(crate) async fn is_ready(&self) -> bool {
+        http::json(&format!("{}/readyz", base(self.address))).await.is_some()
+    }
+
+    /// Kills it, and returns when it is gone.
+    pub(crate) async fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().await;
+        }
+    }
+
+    /// Sends it a signal.
+    pub(crate) async fn signal(&mut self, signal: Signal) {
+        if let Some(process) = &mut self.process {
+            process.signal(signal).await;
+        }
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
+        self.process.as_mut()?.ended(within).await
+    }
+
+    /// The id of its process, if it runs.
+    pub(crate) fn id(&mut self) -> Option<u32> {
+        let process = self.process.as_mut()?;
+        (!process.has_ended()).then(|| process.id())
+    }
+
+    /// Everything that it has written to its log.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// The sum of all series of one metric; `None` if it does not answer.
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        let told = http::json(&format!("{}/metrics", base(self.metrics))).await?;
+        let lines = told.as_str()?.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        Some(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+}

@@ -1,0 +1,72 @@
+//! What people do while things break: they write, listen, go and come back; somebody changes who is in which room.
+
+mod admin;
+mod balancer;
+mod plan;
+mod reader;
+mod writer;
+
+pub(crate) use balancer::Balancer;
+pub(crate) use plan::{Crew, Plan};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::watch;
+
+use crate::history::Clock;
+
+/// How long what was begun may take to come to its end, once nothing is broken any more.
+pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(90);
+
+/// What everybody of a run shares.
+#[derive(Debug, Clone)]
+pub(crate) struct Stage {
+    /// The time.
+    pub(crate) clock: Clock,
+    /// Where the nodes are.
+    pub(crate) balancer: Balancer,
+    seed: u64,
+    connections: Arc<AtomicU64>,
+    curtain: Arc<watch::Sender<bool>>,
+}
+
+impl Stage {
+    /// A stage on which everything follows from `seed`, but for what the machine does.
+    pub(crate) fn new(seed: u64, balancer: Balancer) -> Self {
+        let curtain = Arc::new(watch::Sender::new(false));
+        Self { clock: Clock::start(), balancer, seed, connections: Arc::default(), curtain }
+    }
+
+    /// The chance of whoever has this name.
+    pub(crate) fn chance(&self, name: &str) -> StdRng {
+        let mixed = name
+            .bytes()
+            .fold(self.seed, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        StdRng::seed_from_u64(mixed)
+    }
+
+    /// The number of a further connection.
+    fn connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Nothing new is begun from now on.
+    pub(crate) fn close(&self) {
+        self.curtain.send_replace(true);
+    }
+
+    /// Whether nothing new is to be begun.
+    fn is_closed(&self) -> bool {
+        *self.curtain.borrow()
+    }
+
+    /// Waits for `time`, but no longer than until nothing new is to be begun.
+    async fn pause(&self, time: Duration) {
+        let mut curtain = self.curtain.subscribe();
+        _ = tokio::time::timeout(time, curtain.wait_for(|is_closed| *is_closed)).await;
+    }
+}
