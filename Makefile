@@ -7,10 +7,13 @@ SHELL := bash
 
 VENV := target/venv
 PYTEST := $(VENV)/bin/python -B -m pytest -p no:cacheprovider
+# The binary that tests drive, out of what the Rust tests are made of. `cargo build` unites the features of fewer
+# crates, so that it compiles most dependencies a second time.
+BUILD := cargo test --locked --no-run --quiet
 # `make run PROFILE=release` is the binary to measure; see `run`.
 PROFILE ?= dev
 
-.PHONY: help run client build test rules test-services test-rust interop test-web deny advisories lint requirements screenshots
+.PHONY: help run client build test rules test-services test-rust interop interop-cluster cluster test-web deny advisories lint requirements screenshots
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -19,6 +22,10 @@ help: ## This list
 # build, and `make test` uses the same artefacts. Measure, and deploy, PROFILE=release.
 run: client ## Start the whole chat service at http://localhost:8080
 	cargo run --locked --profile $(PROFILE) -- serve
+
+cluster: client ## Start a cluster: three nodes behind HAProxy, with MongoDB, NATS and S3, until Ctrl-C
+	$(BUILD)
+	@tests/cluster/run
 
 build: client ## Build the release binary, target/release/natter
 	cargo build --locked --release
@@ -68,8 +75,12 @@ rules: $(VENV)/.installed ## Rules of the repository itself (links, lock files, 
 	$(PYTEST) tests/rules tests/rust -q
 
 interop: $(VENV)/.installed tests/interop/node_modules/.package-lock.json ## Official clients, the contract and hostile input, against the real binary
-	cargo build --locked
+	$(BUILD)
 	tests/interop/run
+
+interop-cluster: $(VENV)/.installed tests/interop/node_modules/.package-lock.json ## Official clients against three nodes behind a balancer that alternates
+	$(BUILD)
+	tests/cluster/run tests/interop/run
 
 test-web: client ## The web client's own tests, and those in a browser
 	@tests/web

@@ -89,7 +89,7 @@ class Process:
             pass
 
     def end(self, how: int = signal.SIGKILL) -> None:
-        """Ends the group: by `how`, and by force if that does not do."""
+        """Ends the group: by `how` (0 if it has been told), and by force if that does not do."""
         self.tell(how)
         try:
             self.child.wait(END_WITHIN)

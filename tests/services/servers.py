@@ -186,6 +186,9 @@ KINDS: tuple[type[Server], ...] = (Mongod, NatsServer, Seaweed)
 class Services:
     """The servers that nobody brought along. `begin` may leave some out, and tells which in `missing`."""
 
+    # A command may have tests that need none of them.
+    needs_all = False
+
     def __init__(self) -> None:
         self.running: list[Server] = []
         self.missing: list[str] = []

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from support.node import Node
+from support.node import CLUSTER, Cluster, Node
 from support.people import Person
 from support.tokens import SECRET
 
@@ -12,7 +12,7 @@ from support.tokens import SECRET
 @pytest.fixture(scope="session")
 def node():
     """One node for the tests that need nothing special of it. Its first account, hence its admin, is `admin`."""
-    node = Node(SECRET_KEY=SECRET)
+    node = Cluster(CLUSTER) if CLUSTER else Node(SECRET_KEY=SECRET)
     node.admin = Person.sign_up(node, "chief")
     yield node
     # The last word on every input that was sent: the node never fell.

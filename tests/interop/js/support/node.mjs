@@ -15,8 +15,12 @@ const BINARY = path.resolve(ROOT, process.env.NATTER_BIN ?? "target/debug/natter
 // Tests sign up and log in far more often, from one address, than a person may.
 const ENVIRONMENT = JSON.parse(readFileSync(new URL("../../environment.json", import.meta.url)));
 
+// A cluster that runs already, behind its balancer (see ../../../cluster). Tests know no more of it than its address.
+const CLUSTER = process.env.NATTER_TEST_CLUSTER_URL;
+
 export class Node {
   static async start(environment = {}) {
+    if (CLUSTER) return { url: CLUSTER, listen: new URL(CLUSTER).host, stop() {} };
     const node = new Node();
     node.directory = await mkdtemp(path.join(tmpdir(), "natter-interop-"));
     node.environment = { ...ENVIRONMENT, ...environment };

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
+import pytest
 
 ROOT = Path(__file__).resolve().parents[4]
 BINARY = ROOT / os.environ.get("NATTER_BIN", "target/debug/natter")
 # Tests sign up and log in far more often, from one address, than a person may.
 ENVIRONMENT = json.loads((ROOT / "tests/interop/environment.json").read_text())
+# A cluster that runs already, behind its balancer: see tests/cluster.
+CLUSTER = os.environ.get("NATTER_TEST_CLUSTER_URL")
 DEADLINE = 20.0
 
 Found = TypeVar("Found")
@@ -40,6 +43,8 @@ def free_port() -> int:
 
 class Node:
     def __init__(self, **environment: str):
+        if CLUSTER:
+            pytest.skip("is about a node of its own")
         self.environment = ENVIRONMENT | environment
         self.directory = Path(tempfile.mkdtemp(prefix="natter-interop-"))
         self.host, self.port = "127.0.0.1", free_port()
@@ -93,3 +98,24 @@ class Node:
         if self.process.poll() is None:
             self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Cluster:
+    """A cluster that runs already, as far as clients know it."""
+
+    def __init__(self, url: str):
+        self.url = url
+        self.host, self.port = httpx.URL(url).host, httpx.URL(url).port
+
+    @property
+    def log(self) -> str:
+        """What all nodes have said."""
+        logs = Path(os.environ["NATTER_TEST_CLUSTER_LOGS"]).glob("node*.log")
+        return "".join(log.read_text(errors="replace") for log in logs)
+
+    def is_alive(self) -> bool:
+        nodes = os.environ["NATTER_TEST_CLUSTER_NODES"].split()
+        return all(httpx.get(f"{node}/livez").status_code == 200 for node in nodes)
+
+    def stop(self) -> None:
+        """Whoever started it does."""
