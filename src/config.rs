@@ -12,6 +12,7 @@ mod bucket;
 mod limit;
 mod load;
 mod media;
+mod nats;
 mod origin;
 mod secret;
 mod setting;
@@ -28,6 +29,7 @@ pub use self::bucket::Bucket;
 pub use self::limit::{Limit, Limits};
 pub use self::load::{ConfigError, Provenance, Sources};
 pub use self::media::{Addressing, MediaConfig, MediaServe};
+pub use self::nats::{NatsServer, NatsUrl};
 pub use self::origin::Origin;
 pub use self::secret::Secret;
 pub use self::units::ByteSize;
@@ -261,7 +263,6 @@ impl Config {
 
     fn check_parts(&self) -> Result<(), (&'static str, String)> {
         self.store.supported().map_err(|why| ("store.url", why))?;
-        self.bus.supported().map_err(|why| ("bus.url", why))?;
         self.media.check()?;
         self.check_mode()?;
         if self.metrics.listen.is_some_and(|own| own == self.listen && own.port() != 0) {

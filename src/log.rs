@@ -15,8 +15,15 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::config::{LogConfig, LogFormat};
 
 /// Libraries that would log what they carry, tokens and messages among it, below `info`.
-const CAPPED: [&str; 6] =
-    ["socketioxide", "engineioxide", "tungstenite", "tokio_tungstenite", "hyper", "rustls"];
+const CAPPED: [&str; 7] = [
+    "socketioxide",
+    "engineioxide",
+    "tungstenite",
+    "tokio_tungstenite",
+    "hyper",
+    "rustls",
+    "async_nats",
+];
 
 /// Starts logging for the whole process, panics included. Once; a second call changes nothing.
 pub fn init(config: &LogConfig) {

@@ -36,6 +36,11 @@ pub const DISCONNECT_REASONS: [&str; 8] = [
 pub const COMMIT_OUTCOMES: [&str; 4] = ["stored", "position_taken", "client_id_taken", "unknown"];
 /// Values of the label `queue` of refusals: a room's writer, and what one client has said.
 pub const QUEUES: [&str; 2] = ["writer", "incoming"];
+/// Values of the label `reason` of messages that did not reach the bus, or not whoever listens here: the bus was
+/// away, the queue to it or of a listener full, the message too large.
+pub const BUS_DROPS: [&str; 4] = ["down", "full", "slow", "too_large"];
+/// Values of the label `direction` of messages of the bus.
+pub const DIRECTIONS: [&str; 2] = ["in", "out"];
 /// Values of the label `reason` of failed logins: a wrong name or password, too many attempts by one
 /// party, too many by all.
 pub const LOGIN_FAILURES: [&str; 3] = ["credentials", "rate_limited", "overloaded"];
@@ -80,6 +85,14 @@ pub struct Families {
     pub queue_refusals: IntCounterVec,
     /// Logins that failed, by `reason`.
     pub login_failures: IntCounterVec,
+    /// 1 while this node hears itself over the bus.
+    pub bus_up: IntGauge,
+    /// Messages of the bus, by `direction`.
+    pub bus_messages: IntCounterVec,
+    /// Messages that were dropped on this node, by `reason`.
+    pub bus_drops: IntCounterVec,
+    /// How often messages of the bus may have been lost.
+    pub bus_losses: IntCounter,
 }
 
 impl Metrics {
@@ -124,6 +137,21 @@ impl Metrics {
     /// Counts a failed login; `reason` is one of [`LOGIN_FAILURES`].
     pub fn login_failed(&self, reason: &'static str) {
         self.login_failures.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a message that was published to the bus.
+    pub fn bus_sent(&self) {
+        self.bus_messages.with_label_values(&["out"]).inc();
+    }
+
+    /// Counts a message that somebody here was given by the bus.
+    pub fn bus_received(&self) {
+        self.bus_messages.with_label_values(&["in"]).inc();
+    }
+
+    /// Counts messages that were dropped; `reason` is one of [`BUS_DROPS`].
+    pub fn bus_dropped(&self, reason: &'static str, messages: usize) {
+        self.bus_drops.with_label_values(&[reason]).inc_by(messages as u64);
     }
 
     /// All metrics in the text form that Prometheus reads.
@@ -210,6 +238,24 @@ impl Families {
                 "Logins that failed.",
                 &["reason"],
                 singles(&LOGIN_FAILURES),
+            ),
+            bus_up: new
+                .gauge("natter_bus_up", "1 while the node hears itself over the bus, else 0."),
+            bus_messages: new.counters(
+                "natter_bus_messages_total",
+                "Messages of the bus that this node published, or that somebody here listened to.",
+                &["direction"],
+                singles(&DIRECTIONS),
+            ),
+            bus_drops: new.counters(
+                "natter_bus_dropped_messages_total",
+                "Messages of the bus that were dropped on this node.",
+                &["reason"],
+                singles(&BUS_DROPS),
+            ),
+            bus_losses: new.counter(
+                "natter_bus_losses_total",
+                "How often messages of the bus may have been lost: the store is looked into.",
             ),
             registry: new.0,
         }
@@ -319,7 +365,7 @@ mod tests {
         let text = metrics.render();
         let types: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-        assert_eq!(types.len(), 14, "{types:?}");
+        assert_eq!(types.len(), 18, "{types:?}");
         for line in types {
             let (name, kind) = line.split_once(' ').unwrap();
             assert!(name.starts_with("natter_"), "{name}");

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-pub use self::assemble::{Shared, assemble, assemble_with};
+pub use self::assemble::{Identity, Shared, assemble, assemble_with};
 use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::http;
@@ -107,8 +107,9 @@ impl Node {
     ///
     /// [`StartError`], with nothing left running.
     pub async fn start(config: Config, socket: TcpListener) -> Result<Self, StartError> {
-        let shared = assemble::open(&config, Access::Node).await?;
-        let node = Self::start_with(config, socket, shared).await?;
+        let identity = Identity::new();
+        let shared = assemble::open(&config, Access::Node, &identity).await?;
+        let node = Self::start_as(config, socket, shared, identity).await?;
         Ok(Self { has_own_store: true, ..node })
     }
 
@@ -122,6 +123,15 @@ impl Node {
         socket: TcpListener,
         shared: Shared,
     ) -> Result<Self, StartError> {
+        Self::start_as(config, socket, shared, Identity::new()).await
+    }
+
+    async fn start_as(
+        config: Config,
+        socket: TcpListener,
+        shared: Shared,
+        identity: Identity,
+    ) -> Result<Self, StartError> {
         let address = local_address("listen", config.listen, &socket)?;
         let (metrics_socket, metrics_address) = match config.metrics.listen {
             Some(wanted) => {
@@ -131,7 +141,7 @@ impl Node {
             }
             None => (None, None),
         };
-        let app = assemble_with(config, shared).await?;
+        let app = assemble_with(config, shared, identity).await?;
         accounts::ensure_first_admin(&app).await.map_err(StartError::FirstAdmin)?;
         let (links, stop) = (Links::default(), CancellationToken::new());
 

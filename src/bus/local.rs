@@ -77,7 +77,9 @@ impl LocalBus {
 #[async_trait]
 impl Bus for LocalBus {
     fn publish(&self, subject: &Subject, payload: Bytes) {
-        if !self.answer(subject, &payload) {
+        if payload.len() > self.max_payload() {
+            self.shared.link.send_modify(|link| link.losses += 1);
+        } else if !self.answer(subject, &payload) {
             self.hand_over(subject, &Delivery { payload, reply: None });
         }
     }

@@ -7,6 +7,7 @@
 
 pub mod codec;
 mod local;
+mod nats;
 pub mod seal;
 pub mod subject;
 
@@ -15,12 +16,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use tokio::sync::{mpsc, watch};
 
 pub use local::LocalBus;
+pub use nats::NatsBus;
 pub use subject::Subject;
 
-use crate::config::BusUrl;
+use crate::config::{BusUrl, NatsUrl};
+use crate::domain::BootId;
+use crate::metrics::Metrics;
 
 /// The bus of a node.
 pub type DynBus = Arc<dyn Bus>;
@@ -28,26 +34,35 @@ pub type DynBus = Arc<dyn Bus>;
 /// Messages that wait for one subscriber; what comes when it is full is lost for it, and is repaired like any other loss.
 pub const SUBSCRIPTION_QUEUE: usize = 1024;
 
+/// The largest payload of a bus that knows no other: what NATS servers take unless they are told otherwise.
+pub const MAX_PAYLOAD: usize = 1024 * 1024;
+
 /// How long [`Bus::settled`] waits at most.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why there is no bus.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    /// The scheme of the URL is known, and this build has no adapter for it.
-    #[error("no adapter for bus.url in this build")]
-    Unsupported,
+    /// What is configured can never work.
+    #[error("{0}")]
+    Unusable(String),
+    /// The server is there and does not let this node in.
+    #[error("the server refuses the credentials ({0})")]
+    Refused(String),
 }
 
-/// The bus that `url` names.
+/// The bus that `url` names, for the node `boot`. One that is away is tried for ever, and its link is down until then.
 ///
 /// # Errors
 ///
 /// [`BusError`].
-pub fn connect(url: &BusUrl) -> Result<DynBus, BusError> {
+pub async fn connect(url: &BusUrl, boot: BootId, metrics: Metrics) -> Result<DynBus, BusError> {
     match url {
         BusUrl::Local => Ok(Arc::new(LocalBus::alone())),
-        BusUrl::Nats { .. } => Err(BusError::Unsupported),
+        BusUrl::Nats { url } => {
+            let url = NatsUrl::parse(url.expose()).map_err(BusError::Unusable)?;
+            Ok(Arc::new(NatsBus::connect(&url, boot, metrics).await?))
+        }
     }
 }
 
@@ -85,6 +100,11 @@ pub trait Bus: Send + Sync {
 
     /// How the link is, and word of when that changes.
     fn link(&self) -> watch::Receiver<Link>;
+
+    /// The largest payload, in bytes: a larger one is lost, and counted.
+    fn max_payload(&self) -> usize {
+        MAX_PAYLOAD
+    }
 }
 
 /// One message of the bus.
@@ -97,21 +117,37 @@ pub struct Delivery {
 }
 
 /// What is published to one subject. Dropping it ends it.
-#[derive(Debug)]
-pub struct Subscription {
-    messages: mpsc::Receiver<Delivery>,
+pub struct Subscription(Source);
+
+enum Source {
+    Queue(mpsc::Receiver<Delivery>),
+    Stream(BoxStream<'static, Delivery>),
 }
 
 impl Subscription {
     /// A subscription, and the end that feeds it.
     pub fn channel() -> (mpsc::Sender<Delivery>, Self) {
         let (sender, messages) = mpsc::channel(SUBSCRIPTION_QUEUE);
-        (sender, Self { messages })
+        (sender, Self(Source::Queue(messages)))
     }
 
-    /// The next message; `None` once the bus is gone.
+    /// A subscription to what an adapter has a stream of; its queue is the adapter's.
+    pub(crate) fn of(messages: BoxStream<'static, Delivery>) -> Self {
+        Self(Source::Stream(messages))
+    }
+
+    /// The next message; `None` once the bus is gone. Nothing is lost if the wait is given up.
     pub async fn next(&mut self) -> Option<Delivery> {
-        self.messages.recv().await
+        match &mut self.0 {
+            Source::Queue(messages) => messages.recv().await,
+            Source::Stream(messages) => messages.next().await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").finish_non_exhaustive()
     }
 }
 

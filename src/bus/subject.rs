@@ -45,6 +45,11 @@ impl Subject {
         Self("natter.limits".to_owned())
     }
 
+    /// What somebody on the bus has named as the address for answers: any text at all, see [`Subject::is_inbox`].
+    pub(crate) fn reply(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Where the answers to the request number `number` of one process go, within that process.
     pub(crate) fn inbox(number: u64) -> Self {
         Self(format!("natter.inbox.{number}"))
@@ -52,7 +57,10 @@ impl Subject {
 
     /// Whether answers may go there: a request of a foreign client could name any subject.
     pub fn is_inbox(&self) -> bool {
-        self.0.starts_with("natter.inbox.") && !self.0.contains(['*', '>', ' '])
+        let is_part =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let parts = self.0.strip_prefix("natter.inbox.");
+        parts.is_some_and(|parts| parts.len() <= 100 && parts.split('.').all(is_part))
     }
 
     /// The subject as text.
@@ -64,5 +72,40 @@ impl Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_go_to_inboxes_and_nowhere_else() {
+        let boot = BootId::new(1, 2);
+        for inbox in ["natter.inbox.7".to_owned(), format!("natter.inbox.{boot}.7")] {
+            assert!(Subject::reply(&inbox).is_inbox(), "{inbox}");
+        }
+        let long = format!("natter.inbox.{}", "a".repeat(101));
+        for other in [
+            "",
+            "natter.inbox",
+            "natter.inbox.",
+            "natter.inbox..7",
+            "natter.inbox.7.",
+            "natter.inbox.*",
+            "natter.inbox.>",
+            "natter.inbox.a b",
+            "natter.inbox.a\r\nPUB natter.nodes 2\r\n{}",
+            "natter.inbox.a\tb",
+            "natter.inbox.\u{fc}",
+            "natter.inboxes.7",
+            "natter.nodes",
+            "natter.room.000000000001000000000001.events",
+            "$SYS.REQ.SERVER.PING",
+            "_INBOX.7",
+            &long,
+        ] {
+            assert!(!Subject::reply(other).is_inbox(), "{other:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::bucket::Bucket;
+use super::nats::NatsUrl;
 use super::secret::Secret;
 
 /// Where users, rooms and messages are kept, from the scheme of `store.url`.
@@ -81,16 +82,9 @@ impl BusUrl {
         match text.split_once(':') {
             Some(("local", "")) => Ok(Self::Local),
             Some(("nats" | "tls", rest)) if rest.starts_with("//") => {
-                Ok(Self::Nats { url: Secret::new(text) })
+                NatsUrl::parse(text).map(|_checked| Self::Nats { url: Secret::new(text) })
             }
             _ => Err(unknown_scheme(text, "local: or nats://")),
-        }
-    }
-
-    pub(super) fn supported(&self) -> Result<(), String> {
-        match self {
-            Self::Local => Ok(()),
-            Self::Nats { .. } => Err(not_in_this_build("nats://", "local:")),
         }
     }
 }

@@ -34,6 +34,28 @@ pub struct Shared {
     pub bus: DynBus,
 }
 
+/// What one start of a node has for itself before anything is open.
+pub struct Identity {
+    /// Which start of which node it is.
+    pub boot: BootId,
+    /// What it counts.
+    pub metrics: Metrics,
+}
+
+impl Identity {
+    /// One that no other node has.
+    pub fn new() -> Self {
+        let boot = BootId::new(Timestamp::now().as_millis(), rand::random());
+        Self { boot, metrics: Metrics::new() }
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Opens what `config` names and makes the app of it: what a node serves, and what an operator's
 /// command or a test of a use case works with directly.
 ///
@@ -41,16 +63,22 @@ pub struct Shared {
 ///
 /// [`StartError`]: the configuration, the data folder, the store, or the media store.
 pub async fn assemble(config: Config, access: Access) -> Result<App, StartError> {
-    let shared = open(&config, access).await?;
-    assemble_with(config, shared).await
+    let identity = Identity::new();
+    let shared = open(&config, access, &identity).await?;
+    assemble_with(config, shared, identity).await
 }
 
-/// Opens the store and the bus that `config` names.
-pub(super) async fn open(config: &Config, access: Access) -> Result<Shared, StartError> {
+/// Opens the store and the bus that `config` names, for the node that `identity` is.
+pub(super) async fn open(
+    config: &Config,
+    access: Access,
+    identity: &Identity,
+) -> Result<Shared, StartError> {
     prepare(config)?;
     let store = store::connect(&config.store, &config.data_dir, access).await;
     let store = store.map_err(StartError::Store)?;
-    let bus = bus::connect(&config.bus).map_err(StartError::Bus)?;
+    let bus = bus::connect(&config.bus, identity.boot, identity.metrics.clone()).await;
+    let bus = bus.map_err(StartError::Bus)?;
     Ok(Shared { store, bus })
 }
 
@@ -66,15 +94,18 @@ fn prepare(config: &Config) -> Result<(), StartError> {
 /// # Errors
 ///
 /// [`StartError`]: the configuration, the data folder, or the media store.
-pub async fn assemble_with(config: Config, shared: Shared) -> Result<App, StartError> {
+pub async fn assemble_with(
+    config: Config,
+    shared: Shared,
+    identity: Identity,
+) -> Result<App, StartError> {
     prepare(&config)?;
-    let Shared { store, bus } = shared;
+    let (Shared { store, bus }, Identity { boot, metrics }) = (shared, identity);
     let secret = config.secret_key()?;
     let keys = Keys::derive(secret.expose().as_bytes(), None);
     let epoch = store.epoch().await.map_err(StartError::Store)?;
     let media = Media::connect(&config.media, &config.data_dir).map_err(StartError::Media)?;
     let media_links = Links::new(keys.media.clone(), config.auth.token_lifetime);
-    let metrics = Metrics::new();
     let signer = media_links.clone();
     let teller = Teller {
         epoch,
@@ -86,7 +117,6 @@ pub async fn assemble_with(config: Config, shared: Shared) -> Result<App, StartE
         leave_grace: config.presence.leave_grace,
         sockets_per_user: config.limits.sockets_per_user.get().unwrap_or(0) as usize,
     };
-    let boot = BootId::new(Timestamp::now().as_millis(), rand::random());
     let seal = Seal::new(boot, keys.bus.clone());
     let nodes = Nodes::join(Arc::clone(&bus), seal.clone(), None);
     let peers = Peers::new(Arc::clone(&bus), seal.clone(), nodes.clone(), epoch);

@@ -138,6 +138,7 @@ impl Rooms {
         }
         // First the ear, then the tail: what comes between is heard, and what was before is read.
         let heard = self.0.peers.listen(id);
+        self.0.peers.settled().await;
         let Some(tail) = self.0.store.tail(id).await? else { return Ok(None) };
         let room = LiveRoom::new(
             id,

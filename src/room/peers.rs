@@ -3,8 +3,10 @@
 //! All of it is a hint. A frame that is lost leaves a gap that the next one shows, and the feed repairs it from the store.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::live::{LiveRoom, Shared};
 use super::{Inner, Rooms};
@@ -16,6 +18,9 @@ use crate::nodes::Nodes;
 
 /// The fleeting events that nodes tell each other of.
 const NAMES: [&str; 4] = ["typing", "read_marker", "join_request", "join_request_handled"];
+
+/// How long after a room has become live its tail is read again.
+const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 
 /// This node's place on the bus.
 #[derive(Clone)]
@@ -78,6 +83,11 @@ impl Peers {
             events: self.bus.subscribe(&Subject::room_events(room)),
             signals: self.bus.subscribe(&Subject::room_signals(room)),
         })
+    }
+
+    /// Returns once what is said from then on is heard.
+    pub(crate) async fn settled(&self) {
+        self.bus.settled().await;
     }
 
     /// Listens for a user from now on; `None` if there is nobody to be heard.
@@ -148,6 +158,7 @@ impl Peers {
 pub(crate) async fn follow(peers: Peers, room: Weak<LiveRoom>, mut heard: Heard) {
     let Some(id) = room.upgrade().map(|room| room.id) else { return };
     let (events, signals) = (Subject::room_events(id), Subject::room_signals(id));
+    tokio::spawn(ask_again(Weak::clone(&room)));
     loop {
         tokio::select! {
             delivery = heard.events.next() => {
@@ -167,6 +178,20 @@ pub(crate) async fn follow(peers: Peers, room: Weak<LiveRoom>, mut heard: Heard)
                     return;
                 }
             }
+        }
+    }
+}
+
+/// Reads on what was not heard at first: servers of a bus learn one after the other who listens where.
+async fn ask_again(room: Weak<LiveRoom>) {
+    let began = Instant::now();
+    for after in ASK_AGAIN {
+        tokio::time::sleep_until(began + after).await;
+        let Some(room) = room.upgrade() else { return };
+        match room.shared.store.tail(room.id).await {
+            Ok(Some(tail)) => room.reach(tail.seq).await,
+            Ok(None) => {}
+            Err(error) => tracing::debug!(room.id = %room.id, %error, "a tail cannot be read"),
         }
     }
 }

@@ -4,6 +4,7 @@ mod client;
 mod cluster;
 mod faulty;
 pub(crate) mod http;
+pub(crate) mod nats;
 mod node;
 mod rooms;
 pub(crate) mod services;
