@@ -20,7 +20,7 @@ use crate::domain::Timestamp;
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long it may then be silent; a part of a file has as long to arrive.
-const SILENT_FOR: Duration = Duration::from_secs(30);
+const SILENT_FOR: Duration = Duration::from_secs(20);
 
 /// How long a call is tried again for. Whoever waits for it is told after that.
 const TRIED_FOR: Duration = Duration::from_secs(10);

@@ -31,7 +31,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::api::Variant;
 use crate::config::{MediaConfig, MediaServe, MediaUrl};
-use crate::domain::AttachmentId;
+use crate::domain::{AttachmentId, Timestamp};
 
 use self::bucket::Bucket;
 pub use self::kind::{UNKNOWN, is_inline};
@@ -198,6 +198,15 @@ impl Media {
         Ok(())
     }
 
+    /// Asks the store whether it answers, as a sweep would.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError::Unavailable`] if it does not, or refuses these credentials, or has no such bucket.
+    pub async fn check(&self) -> Result<()> {
+        self.list(0, Timestamp(0), 1).await.map(|_| ())
+    }
+
     /// A URL outside of natter at which whoever has it loads the original within a minute, answered with
     /// this type and `Content-Disposition`; `None` if natter hands out everything itself.
     ///
@@ -260,4 +269,34 @@ fn key(id: AttachmentId, variant: Variant) -> Key {
         Variant::Thumbnail => "-thumbnail",
     };
     Key::from_iter([format!("{inner:02x}"), format!("{outer:02x}"), format!("{id}{suffix}")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As object_store tells of an answer.
+    fn answered(status: &str, code: &str) -> object_store::Error {
+        let source = format!(
+            "Server returned non-2xx status code: {status}: <Error><Code>{code}</Code></Error>"
+        );
+        object_store::Error::Generic { store: "S3", source: source.into() }
+    }
+
+    #[test]
+    fn servers_without_room_are_told_from_servers_that_fail() {
+        for (status, code, full) in [
+            ("507 Insufficient Storage", "XMinioStorageFull", true),
+            ("507 Insufficient Storage", "Whatever", true),
+            ("403 Forbidden", "QuotaExceeded", true),
+            ("400 Bad Request", "XMinioAdminBucketQuotaExceeded", true),
+            ("500 Internal Server Error", "InternalError", false),
+            ("503 Service Unavailable", "SlowDown", false),
+            ("403 Forbidden", "AccessDenied", false),
+        ] {
+            let error = MediaError::from(answered(status, code));
+            assert_eq!(matches!(error, MediaError::Full(_)), full, "{status} {code}: {error:?}");
+            assert_eq!(matches!(error, MediaError::Unavailable(_)), !full, "{status} {code}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::domain::Timestamp;
+use crate::http::trace::chain;
 use crate::jobs::{deletions, media_gc, revocations};
 
 /// Starts every job. They end with `stop`, between two runs or, as each is safe to run twice, in
@@ -40,6 +41,11 @@ async fn finish_deletions(app: App) {
 }
 
 async fn collect_media(app: App) {
+    // Said at once, rather than by the first upload: a node starts without its files all the same.
+    if let Err(error) = app.media.check().await {
+        let why = chain(&error);
+        tracing::warn!(why, "media.url: files are refused until the store of media answers");
+    }
     // The first run is an interval after the start: nothing is that urgent, and starts are busy.
     let first = Instant::now() + media_gc::INTERVAL;
     let mut ticks = tokio::time::interval_at(first, media_gc::INTERVAL);

@@ -220,6 +220,8 @@ async fn a_server_or_a_bucket_that_is_not_there_is_told_from_a_file_that_is_not(
     natter::tls::install();
     let mut places = vec![config("s3://natter-test/x", &away().await)];
     if let Some(bucket) = TestBucket::new() {
+        let there = Media::connect(&bucket.config(), Path::new("/")).unwrap();
+        there.check().await.unwrap();
         let endpoint = bucket.config().endpoint.unwrap().to_string();
         places.push(config("s3://no-such-bucket", &endpoint));
     }
@@ -236,6 +238,8 @@ async fn a_server_or_a_bucket_that_is_not_there_is_told_from_a_file_that_is_not(
         let object = media.open(id(1), 1, natter::api::Variant::Original).await.unwrap();
         let Err(error) = object.read(0..1).await else { panic!("{place:?} reads") };
         assert!(matches!(error, MediaError::Unavailable(_)), "{place:?}: {error:?}");
+        let checked = media.check().await;
+        assert!(matches!(checked, Err(MediaError::Unavailable(_))), "{place:?}: {checked:?}");
         let swept = media.remove_abandoned(0, Timestamp::now()).await;
         assert!(matches!(swept, Err(MediaError::Unavailable(_))), "{place:?}: {swept:?}");
     }

@@ -1,7 +1,7 @@
 // Waiting is for a condition, with a deadline and with words for when it does not come.
 import { setTimeout as pause } from "node:timers/promises";
 
-export const DEADLINE_MS = 20_000;
+export const DEADLINE_MS = 60_000;
 
 export async function until(what, condition, deadline = DEADLINE_MS) {
   const end = Date.now() + deadline;

@@ -22,7 +22,7 @@ BINARY = ROOT / os.environ.get("NATTER_BIN", "target/debug/natter")
 ENVIRONMENT = json.loads((ROOT / "tests/interop/environment.json").read_text())
 # A cluster that runs already, behind its balancer: see tests/cluster.
 CLUSTER = os.environ.get("NATTER_TEST_CLUSTER_URL")
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 Found = TypeVar("Found")
 

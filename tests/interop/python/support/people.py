@@ -5,7 +5,7 @@ import json
 
 import httpx
 
-from support.node import Node
+from support.node import DEADLINE, Node
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
@@ -17,13 +17,13 @@ class Person:
     def __init__(self, node: Node, token: str | None = None, user: dict | None = None):
         self.node, self.token, self.user = node, token, user or {}
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.http = httpx.Client(base_url=node.url, headers=headers, timeout=20)
+        self.http = httpx.Client(base_url=node.url, headers=headers, timeout=DEADLINE)
 
     @classmethod
     def sign_up(cls, node: Node, name: str = "person") -> "Person":
         name = f"{name}{next(_numbers)}"
         fields = {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
-        answer = httpx.post(f"{node.url}/signup", json=fields)
+        answer = httpx.post(f"{node.url}/signup", json=fields, timeout=DEADLINE)
         assert answer.status_code == 201, answer.text
         return cls(node, log_in(node, name).json()["access_token"], answer.json())
 
@@ -71,4 +71,4 @@ class Person:
 
 
 def log_in(node: Node, username: str, password: str = PASSWORD) -> httpx.Response:
-    return httpx.post(f"{node.url}/token", data={"username": username, "password": password})
+    return httpx.post(f"{node.url}/token", data={"username": username, "password": password}, timeout=DEADLINE)
