@@ -14,6 +14,9 @@ pub(crate) const MESSAGE: &str = "message";
 /// The kind of what is left of a message otherwise.
 pub(crate) const GONE: &str = "gone";
 
+/// The kinds of events by which a stay in a room begins or ends.
+pub(crate) const STAYS: [&str; 3] = ["member_added", "member_removed", "room_deleted"];
+
 /// The three columns of a body.
 pub(crate) struct Stored {
     /// Which of the variants.

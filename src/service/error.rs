@@ -137,7 +137,9 @@ impl From<StoreError> for Error {
         match error {
             StoreError::NotFound => Self::NotFound("It was"),
             StoreError::Conflict(conflict) => conflict.into(),
-            StoreError::Unavailable(_) => Self::Unavailable(Box::new(error)),
+            StoreError::Unavailable(_)
+            | StoreError::Unprepared(_)
+            | StoreError::Misconfigured(_) => Self::Unavailable(Box::new(error)),
             StoreError::Malformed(_) => Self::Internal(Box::new(error)),
         }
     }

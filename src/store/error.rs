@@ -15,6 +15,13 @@ pub enum StoreError {
     /// The store does not answer, or not in time. Whether a change was made is not known.
     #[error("the store does not answer")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store answers, but is not as it has to be: an operator has to do what the sentence says. Nothing was
+    /// changed.
+    #[error("{0}")]
+    Unprepared(String),
+    /// The store can never be used as it is configured: the sentence says why.
+    #[error("{0}")]
+    Misconfigured(String),
     /// What is stored cannot be read: a fault of natter, or of whoever wrote into its store.
     #[error("malformed data in the store")]
     Malformed(#[source] Box<dyn std::error::Error + Send + Sync>),

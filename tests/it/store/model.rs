@@ -184,10 +184,10 @@ async fn compare(store: &dyn Store, room: RoomId, model: &Model) {
     }
 }
 
-/// Tries `store` with 200 random histories, each in a room of its own.
-fn agrees_with_the_model(runtime: &tokio::runtime::Runtime, store: &dyn Store) {
+/// Tries `store` with `cases` random histories, each in a room of its own.
+fn agrees_with_the_model(runtime: &tokio::runtime::Runtime, store: &dyn Store, cases: u32) {
     let people = runtime.block_on(async { (user(store, "ann").await, user(store, "bob").await) });
-    let config = Config { cases: 200, failure_persistence: None, ..Config::default() };
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     let checked = TestRunner::new(config).run(&prop::collection::vec(batch(), 1..12), |batches| {
         runtime.block_on(follow(store, (&people.0, &people.1), &batches));
         Ok(())
@@ -201,7 +201,20 @@ mod embedded {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = runtime.block_on(crate::store::embedded(folder.path()));
-        super::agrees_with_the_model(&runtime, &store);
+        super::agrees_with_the_model(&runtime, &store, 200);
         runtime.block_on(natter::store::Store::close(&store));
+    }
+}
+
+mod mongodb {
+    #[test]
+    fn the_log_agrees_with_the_model() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let Some(place) = runtime.block_on(crate::store::Place::new()) else { return };
+        let store = runtime.block_on(place.open());
+        // Each step waits for a journal.
+        super::agrees_with_the_model(&runtime, &store, 30);
+        runtime.block_on(natter::store::Store::close(&store));
+        runtime.block_on(place.end());
     }
 }
