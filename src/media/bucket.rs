@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{MediaError, Result};
 use crate::config::{self, Addressing, MediaConfig};
 use crate::domain::Timestamp;
+use crate::tls;
 
 /// How long the server may take to accept a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -57,6 +58,7 @@ pub(super) struct Bucket {
 impl Bucket {
     /// The bucket that `config` names. Nothing is asked of the server yet: a node starts without it.
     pub(super) fn new(config: &MediaConfig, bucket: &config::Bucket) -> object_store::Result<Self> {
+        tls::install();
         let options = client_options();
         let builder = AmazonS3Builder::from_env()
             .with_bucket_name(bucket.name())

@@ -14,7 +14,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use serde_json::{Value, json};
 
 use crate::media::{id, media_on, noise, read, store};
-use crate::support::shelf::config;
+use crate::support::shelf::{config, nobody};
 use crate::support::{Answer, Person, Shelf, TestBucket, TestNode, http, on_every_shelf};
 
 on_every_shelf![what_a_crash_left_half_written_is_swept];
@@ -35,12 +35,6 @@ async fn what_a_crash_left_half_written_is_swept(shelf: Shelf) {
     }
     assert_eq!((removed, shelf.files().await), (1, 1));
     assert_eq!(read(&media, id(6), 8, 0..8).await, b"complete");
-}
-
-/// Nobody listens there.
-async fn away() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
 }
 
 /// Somebody alone in a room.
@@ -208,7 +202,7 @@ async fn pages_may_show_what_the_bucket_hands_out_at_the_address_that_clients_kn
 
 #[tokio::test]
 async fn without_the_server_text_goes_on_and_files_are_unavailable() {
-    let hall = Hall::open(config("s3://natter-test", &away().await)).await;
+    let hall = Hall::open(nobody().await).await;
     let text = json!({"content": "still here"});
     hall.say(text.clone()).await.is(201);
     hall.upload("x.png", b"x").await.refused(503, "unavailable");
@@ -217,8 +211,7 @@ async fn without_the_server_text_goes_on_and_files_are_unavailable() {
 
 #[tokio::test]
 async fn a_server_or_a_bucket_that_is_not_there_is_told_from_a_file_that_is_not() {
-    natter::tls::install();
-    let mut places = vec![config("s3://natter-test/x", &away().await)];
+    let mut places = vec![nobody().await];
     if let Some(bucket) = TestBucket::new() {
         let there = Media::connect(&bucket.config(), Path::new("/")).unwrap();
         there.check().await.unwrap();

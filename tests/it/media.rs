@@ -65,7 +65,6 @@ contract![
 ];
 
 pub(crate) fn media_on(shelf: &Shelf) -> Media {
-    natter::tls::install();
     Media::connect(&shelf.config(), Path::new("/")).unwrap()
 }
 

@@ -60,6 +60,21 @@ impl Socket {
         self.stream.send(Message::text(packet)).await.unwrap();
     }
 
+    /// Sends an event with one file of these bytes, which `payload` names, and waits for its acknowledgement.
+    pub(crate) async fn ask_with_file(
+        &mut self,
+        event: &str,
+        mut payload: Value,
+        bytes: &[u8],
+    ) -> Value {
+        self.asked += 1;
+        let number = self.asked;
+        payload["file"] = json!({"_placeholder": true, "num": 0});
+        self.say(&format!("451-{number}{}", json!([event, payload]))).await;
+        self.stream.send(Message::binary(bytes.to_vec())).await.unwrap();
+        self.answer(number).await
+    }
+
     /// Queues a packet without writing it out.
     pub(crate) async fn queue(&mut self, packet: &str) {
         self.stream.feed(Message::text(packet)).await.unwrap();

@@ -35,6 +35,26 @@ async fn a_message_is_acknowledged_as_it_was_stored_and_told_to_everybody() {
 }
 
 #[tokio::test]
+async fn text_goes_on_while_files_have_nowhere_to_go() {
+    let (folder, away) = (TestNode::start().await, crate::support::shelf::nobody().await);
+    let node = TestNode::with(|config| config.media = away).await;
+    for (node, is_kept) in [(folder, true), (node, false)] {
+        let ann = node.sign_up("ann").await;
+        let room = room_of(&ann, &[]).await;
+        let (mut socket, _) = enter(&node, &ann, &room).await;
+        let file = json!({"content": "look", "message_type": "file", "file_name": "a.txt"});
+        let answer = socket.ask_with_file("chat", file, b"a file").await;
+        assert_eq!(answer["ok"], is_kept, "{answer}");
+        if !is_kept {
+            assert_eq!(answer["error"]["code"], "unavailable", "{answer}");
+        }
+        let text = json!({"content": "still here", "message_type": "text"});
+        let answer = socket.ask("chat", text).await;
+        assert_eq!(answer["ok"], true, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn presence_is_told_to_the_others_and_a_reconnect_tells_nothing() {
     let node = TestNode::with(|config| {
         config.presence.leave_grace = std::time::Duration::from_millis(700)

@@ -125,6 +125,7 @@ impl TestBucket {
         let bucket = url.strip_prefix("s3://").unwrap();
         let prefix = format!("it/{:016x}", rand::random::<u64>());
         let config = config(&format!("{url}/{prefix}"), &endpoint);
+        natter::tls::install();
         let s3 = AmazonS3Builder::from_env()
             .with_bucket_name(bucket)
             .with_endpoint(endpoint)
@@ -162,6 +163,14 @@ impl TestBucket {
         let answer = http::get(url).await.unwrap().error_for_status().unwrap();
         answer.text().await.unwrap().matches("<UploadId>").count()
     }
+}
+
+/// A bucket of a server that is not there.
+pub(crate) async fn nobody() -> MediaConfig {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    config("s3://natter-test/x", &format!("http://{address}"))
 }
 
 /// Settings of media, as an operator would write them.
