@@ -39,6 +39,9 @@ pub const QUEUES: [&str; 2] = ["writer", "incoming"];
 /// Values of the label `reason` of messages that did not reach the bus, or not whoever listens here: the bus was
 /// away, the queue to it or of a listener full, the message too large.
 pub const BUS_DROPS: [&str; 4] = ["down", "full", "slow", "too_large"];
+/// Values of the label `reason` of messages of the bus that nobody here believes: of no form that is known, not said by a node
+/// of this cluster, too old or said before.
+pub const BUS_REFUSALS: [&str; 3] = ["malformed", "forged", "stale"];
 /// Values of the label `direction` of messages of the bus.
 pub const DIRECTIONS: [&str; 2] = ["in", "out"];
 /// Values of the label `reason` of failed logins: a wrong name or password, too many attempts by one
@@ -91,6 +94,8 @@ pub struct Families {
     pub bus_messages: IntCounterVec,
     /// Messages that were dropped on this node, by `reason`.
     pub bus_drops: IntCounterVec,
+    /// Messages of the bus that were not believed, by `reason`.
+    pub bus_refusals: IntCounterVec,
     /// How often messages of the bus may have been lost.
     pub bus_losses: IntCounter,
 }
@@ -147,6 +152,11 @@ impl Metrics {
     /// Counts a message that somebody here was given by the bus.
     pub fn bus_received(&self) {
         self.bus_messages.with_label_values(&["in"]).inc();
+    }
+
+    /// Counts a message that was not believed; `reason` is one of [`BUS_REFUSALS`].
+    pub fn bus_refused(&self, reason: &'static str) {
+        self.bus_refusals.with_label_values(&[reason]).inc();
     }
 
     /// Counts messages that were dropped; `reason` is one of [`BUS_DROPS`].
@@ -252,6 +262,12 @@ impl Families {
                 "Messages of the bus that were dropped on this node.",
                 &["reason"],
                 singles(&BUS_DROPS),
+            ),
+            bus_refusals: new.counters(
+                "natter_bus_refused_messages_total",
+                "Messages of the bus that were not believed.",
+                &["reason"],
+                singles(&BUS_REFUSALS),
             ),
             bus_losses: new.counter(
                 "natter_bus_losses_total",
@@ -365,7 +381,7 @@ mod tests {
         let text = metrics.render();
         let types: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-        assert_eq!(types.len(), 18, "{types:?}");
+        assert_eq!(types.len(), 19, "{types:?}");
         for line in types {
             let (name, kind) = line.split_once(' ').unwrap();
             assert!(name.starts_with("natter_"), "{name}");

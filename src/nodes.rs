@@ -309,15 +309,13 @@ async fn listen(inner: Weak<Inner>, mut heard: Subscription) {
     while let Some(delivery) = heard.next().await {
         let Some(this) = inner.upgrade() else { return };
         let Some((_, seal)) = &this.bus else { return };
-        let opened = seal.open::<Heartbeat>(&subject, &delivery.payload);
-        let admitted =
-            opened.and_then(|opened| replays.admit(&opened, Timestamp::now()).map(|()| opened));
-        match admitted {
+        let now = Timestamp::now();
+        match seal.open_once::<Heartbeat>(&subject, &delivery.payload, &mut replays, now) {
             Ok(opened) if opened.node == opened.body.peer.boot => {
                 this.take(opened.body, Instant::now());
             }
             Ok(_) => tracing::warn!("a node speaks for another"),
-            Err(error) => tracing::warn!(%error, "a heartbeat is not taken"),
+            Err(_counted) => {}
         }
     }
 }

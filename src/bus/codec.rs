@@ -13,13 +13,19 @@ use serde_json::value::RawValue;
 use crate::domain::{ClientId, Epoch, Event, Nonce, RoomId, Seq, Timestamp, UserId};
 use crate::record::{self, Stored};
 
-/// Events of a room, in order and without a hole.
+/// Events of a room, in order and without a hole, or only how far its log goes.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Frame {
     /// The life of the store that the positions belong to.
     pub epoch: Epoch,
-    /// The events.
-    events: Vec<Entry>,
+    /// The room.
+    pub room: RoomId,
+    /// Each an [`Entry`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    events: Vec<Box<RawValue>>,
+    /// What is stored up to here is to be read from the store if it was not heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Seq>,
 }
 
 /// Something fleeting for those who are present in a room.
@@ -60,11 +66,11 @@ pub enum Word {
 /// One event.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
-    room: RoomId,
     seq: Seq,
     ordinal: u64,
     sender: UserId,
-    nonce: u128,
+    #[serde(with = "hex")]
+    nonce: [u8; 16],
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
     /// Milliseconds since 1970.
@@ -73,7 +79,27 @@ struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    digest: Option<u128>,
+    digest: Option<Hex>,
+}
+
+/// Sixteen bytes, as text.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Hex(#[serde(with = "hex")] [u8; 16]);
+
+mod hex {
+    //! Sixteen bytes as 32 digits: there are languages whose numbers do not reach that far.
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 16], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{:032x}", u128::from_be_bytes(*bytes)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 16], D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        let number = u128::from_str_radix(&text, 16).map_err(serde::de::Error::custom)?;
+        Ok(number.to_be_bytes())
+    }
 }
 
 /// What is no message of this bus.
@@ -82,9 +108,51 @@ struct Entry {
 pub struct Malformed;
 
 impl Frame {
-    /// A frame of `events`.
-    pub fn new<'a>(epoch: Epoch, events: impl IntoIterator<Item = &'a Event>) -> Self {
-        Self { epoch, events: events.into_iter().map(Entry::of).collect() }
+    /// A frame of `events` of `room`.
+    pub fn new<'a>(
+        epoch: Epoch,
+        room: RoomId,
+        events: impl IntoIterator<Item = &'a Event>,
+    ) -> Self {
+        let events = events.into_iter().map(Entry::of).collect();
+        Self { epoch, room, events, tail: None }
+    }
+
+    /// A frame that only tells how far the log of `room` goes.
+    pub fn tail(epoch: Epoch, room: RoomId, tail: Seq) -> Self {
+        Self { epoch, room, events: Vec::new(), tail: Some(tail) }
+    }
+
+    /// Frames of `events` of `room`, in order, each with no more than `limit` bytes of them. Of one that is larger by itself
+    /// only the position is told.
+    pub fn split<'a>(
+        epoch: Epoch,
+        room: RoomId,
+        events: impl IntoIterator<Item = &'a Event>,
+        limit: usize,
+    ) -> Vec<Self> {
+        let mut frames: Vec<Self> = Vec::new();
+        let mut bytes = limit;
+        for event in events {
+            let entry = Entry::of(event);
+            let length = entry.get().len() + 1;
+            if length > limit {
+                frames.push(Self::tail(epoch, room, event.seq));
+                bytes = limit;
+                continue;
+            }
+            match frames.last_mut() {
+                Some(last) if bytes + length <= limit => {
+                    last.events.push(entry);
+                    bytes += length;
+                }
+                _ => {
+                    frames.push(Self { epoch, room, events: vec![entry], tail: None });
+                    bytes = length;
+                }
+            }
+        }
+        frames
     }
 
     /// The events in it.
@@ -92,43 +160,123 @@ impl Frame {
     /// # Errors
     ///
     /// [`Malformed`] if one is of no kind that this node knows.
-    pub fn events(self) -> Result<Vec<Event>, Malformed> {
-        self.events.into_iter().map(Entry::event).collect()
+    pub fn events(&self) -> Result<Vec<Event>, Malformed> {
+        let entries = self.events.iter().map(|entry| serde_json::from_str::<Entry>(entry.get()));
+        entries.map(|entry| entry.map_err(|_json| Malformed)?.event(self.room)).collect()
     }
 }
 
 impl Entry {
-    fn of(event: &Event) -> Self {
+    fn of(event: &Event) -> Box<RawValue> {
         let Stored { kind, json, digest } = record::encode(&event.body);
         let body = json
             .map(|json| RawValue::from_string(json).expect("what is written down as JSON is JSON"));
-        Self {
-            room: event.room,
+        let entry = Self {
             seq: event.seq,
             ordinal: event.ordinal,
             sender: event.sender,
-            nonce: u128::from_be_bytes(event.nonce.0),
+            nonce: event.nonce.0,
             client_id: event.client_id.as_ref().map(|id| id.as_str().to_owned()),
             timestamp: event.timestamp.0,
             kind: kind.to_owned(),
             body,
-            digest: digest.map(u128::from_be_bytes),
-        }
+            digest: digest.map(Hex),
+        };
+        serde_json::value::to_raw_value(&entry)
+            .expect("an entry has string keys and no failing parts")
     }
 
-    fn event(self) -> Result<Event, Malformed> {
+    fn event(self, room: RoomId) -> Result<Event, Malformed> {
         let json = self.body.as_deref().map(RawValue::get);
-        let digest = self.digest.map(u128::to_be_bytes);
+        let digest = self.digest.map(|Hex(bytes)| bytes);
         let body = record::decode(&self.kind, json, digest, self.sender);
         Ok(Event {
-            room: self.room,
+            room,
             seq: self.seq,
             ordinal: self.ordinal,
             sender: self.sender,
-            nonce: Nonce(self.nonce.to_be_bytes()),
+            nonce: Nonce(self.nonce),
             client_id: self.client_id.map(ClientId::stored),
             timestamp: Timestamp(self.timestamp),
             body: body.map_err(|_unknown| Malformed)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Body, Message, MessageType, Username};
+
+    const ROOM: fn() -> RoomId = || RoomId::new(1, 1);
+
+    fn event(seq: u64, text: &str) -> Event {
+        let sender = UserId::new(1, 2);
+        let message = Message {
+            sender,
+            username: Username::parse("ann").unwrap(),
+            text: text.to_owned(),
+            message_type: MessageType::Text,
+            attachment: None,
+            digest: [0xab; 16],
+        };
+        Event {
+            room: ROOM(),
+            seq: Seq(seq),
+            ordinal: seq,
+            sender,
+            nonce: Nonce([0xfe; 16]),
+            client_id: Some(ClientId::stored("mine".to_owned())),
+            timestamp: Timestamp(1_700_000_000_000),
+            body: Body::Message(message),
+        }
+    }
+
+    /// What a frame becomes on its way.
+    fn told(frame: &Frame) -> Frame {
+        serde_json::from_slice(&serde_json::to_vec(frame).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_told_is_what_was_stored() {
+        let event = event(7, "hello");
+        let told = told(&Frame::new(Epoch(3), ROOM(), [&event]));
+        assert_eq!((told.epoch, told.room, told.tail), (Epoch(3), ROOM(), None));
+        assert_eq!(told.events().unwrap(), [event]);
+    }
+
+    #[test]
+    fn the_form_is_the_documented_one() {
+        let frame = Frame::new(Epoch(3), ROOM(), [&event(7, "hello")]);
+        insta::assert_json_snapshot!(frame);
+        insta::assert_json_snapshot!(Frame::tail(Epoch(3), ROOM(), Seq(9)));
+    }
+
+    #[test]
+    fn events_go_into_as_many_frames_as_they_need() {
+        let events: Vec<_> = (1..=40).map(|seq| event(seq, &"a".repeat(100))).collect();
+        let one = serde_json::to_vec(&Frame::new(Epoch(3), ROOM(), [&events[0]])).unwrap().len();
+        let limit = 4 * one;
+        let frames = Frame::split(Epoch(3), ROOM(), &events, limit);
+        assert!((5..=40).contains(&frames.len()), "{}", frames.len());
+        let mut all = Vec::new();
+        for frame in &frames {
+            assert!(frame.events.iter().map(|entry| entry.get().len()).sum::<usize>() <= limit);
+            all.extend(told(frame).events().unwrap());
+        }
+        assert_eq!(all, events);
+        assert_eq!(Frame::split(Epoch(3), ROOM(), &events, 1024 * 1024).len(), 1);
+        assert_eq!(Frame::split(Epoch(3), ROOM(), [], 1024 * 1024).len(), 0);
+    }
+
+    #[test]
+    fn of_what_is_too_large_only_the_position_is_told() {
+        let events = [event(1, "a"), event(2, &"b".repeat(5000)), event(3, "c"), event(4, "d")];
+        let frames = Frame::split(Epoch(3), ROOM(), &events, 2000);
+        let told: Vec<_> = frames
+            .iter()
+            .map(|frame| (frame.events().unwrap().len(), frame.tail.map(|tail| tail.0)))
+            .collect();
+        assert_eq!(told, [(1, None), (0, Some(2)), (2, None)]);
     }
 }

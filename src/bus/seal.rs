@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 use super::Subject;
 use crate::domain::{BootId, Timestamp};
 use crate::keys::KeyRing;
+use crate::metrics::Metrics;
 
 /// The form of what is said here. Another is not understood, and repaired from the store.
 const VERSION: u8 = 1;
@@ -41,7 +42,14 @@ struct Inner {
     node: BootId,
     keys: KeyRing,
     counter: AtomicU64,
+    metrics: Metrics,
+    /// When a refusal was logged last, in milliseconds since 1970.
+    complained: AtomicI64,
 }
+
+/// How long after one refused message the next one that is refused is not logged: anybody with an account on the bus can send
+/// as many as they like. Each is counted.
+const QUIET: i64 = 1000;
 
 /// What a node has said.
 #[derive(Debug)]
@@ -84,7 +92,13 @@ struct Envelope<'a> {
 impl Seal {
     /// The seal of the node `node` with the cluster's key for the bus.
     pub fn new(node: BootId, keys: KeyRing) -> Self {
-        Self(Arc::new(Inner { node, keys, counter: AtomicU64::new(0) }))
+        Self::counted(node, keys, Metrics::new())
+    }
+
+    /// The same; what it refuses is counted in `metrics`.
+    pub fn counted(node: BootId, keys: KeyRing, metrics: Metrics) -> Self {
+        let (counter, complained) = (AtomicU64::new(0), AtomicI64::new(0));
+        Self(Arc::new(Inner { node, keys, counter, metrics, complained }))
     }
 
     /// Whose seal it is.
@@ -112,7 +126,7 @@ impl Seal {
         serde_json::to_vec(&envelope).expect("an envelope is plain JSON").into()
     }
 
-    /// What `payload`, which came on `subject`, says, and who says it.
+    /// What `payload`, which came on `subject`, says, and who says it. A refusal is counted, and logged unless there are many.
     ///
     /// # Errors
     ///
@@ -122,11 +136,64 @@ impl Seal {
         subject: &Subject,
         payload: &[u8],
     ) -> Result<Opened<T>, NotOpened> {
-        let envelope: Envelope<'_> =
-            serde_json::from_slice(payload).map_err(|_json| NotOpened::Malformed)?;
-        if envelope.v != VERSION {
-            return Err(NotOpened::Malformed);
+        let opened = parse(payload).and_then(|envelope| self.verified(subject, envelope));
+        opened.inspect_err(|refused| self.complain(subject, *refused))
+    }
+
+    /// The same for what may come once only, and has not yet, as `replays` knows.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpened`].
+    pub fn open_once<T: DeserializeOwned>(
+        &self,
+        subject: &Subject,
+        payload: &[u8],
+        replays: &mut Replays,
+        now: Timestamp,
+    ) -> Result<Opened<T>, NotOpened> {
+        let opened = self.open(subject, payload)?;
+        let admitted = replays.admit(&opened, now);
+        admitted.inspect_err(|refused| self.complain(subject, *refused))?;
+        Ok(opened)
+    }
+
+    /// The same for what is nothing new to the node that says it: `None` without a further look if that is this one.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpened::Malformed`], [`NotOpened::Forged`].
+    pub fn open_of_others<T: DeserializeOwned>(
+        &self,
+        subject: &Subject,
+        payload: &[u8],
+    ) -> Result<Option<Opened<T>>, NotOpened> {
+        let opened = parse(payload).and_then(|envelope| match envelope.node == self.0.node {
+            true => Ok(None),
+            false => self.verified(subject, envelope).map(Some),
+        });
+        opened.inspect_err(|refused| self.complain(subject, *refused))
+    }
+
+    fn complain(&self, subject: &Subject, refused: NotOpened) {
+        self.0.metrics.bus_refused(match refused {
+            NotOpened::Malformed => "malformed",
+            NotOpened::Forged => "forged",
+            NotOpened::Stale => "stale",
+        });
+        let now = Timestamp::now().0;
+        let last = self.0.complained.load(Ordering::Relaxed);
+        if now.abs_diff(last) >= QUIET.unsigned_abs() {
+            self.0.complained.store(now, Ordering::Relaxed);
+            tracing::warn!(%subject, error = %refused, "a message of the bus is not taken");
         }
+    }
+
+    fn verified<T: DeserializeOwned>(
+        &self,
+        subject: &Subject,
+        envelope: Envelope<'_>,
+    ) -> Result<Opened<T>, NotOpened> {
         let Envelope { node, n, at, body, .. } = envelope;
         let mac = URL_SAFE_NO_PAD.decode(envelope.mac.as_bytes());
         let mac = mac.map_err(|_base64| NotOpened::Malformed)?;
@@ -142,6 +209,12 @@ impl std::fmt::Debug for Seal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Seal").field("node", &self.0.node).finish_non_exhaustive()
     }
+}
+
+fn parse(payload: &[u8]) -> Result<Envelope<'_>, NotOpened> {
+    let envelope: Envelope<'_> =
+        serde_json::from_slice(payload).map_err(|_json| NotOpened::Malformed)?;
+    if envelope.v == VERSION { Ok(envelope) } else { Err(NotOpened::Malformed) }
 }
 
 /// What a MAC is over. `V1` tells this form from any other that these keys may ever sign.
@@ -232,7 +305,8 @@ mod tests {
     use crate::keys::Keys;
 
     fn seal(secret: &str, node: u64) -> Seal {
-        Seal::new(BootId::new(1, node), Keys::derive(secret.as_bytes(), None).bus)
+        let keys = Keys::derive(secret.as_bytes(), None).bus;
+        Seal::new(BootId::new(1, node), keys)
     }
 
     const SECRET: &str = "a secret of at least thirty-two bytes";
@@ -248,6 +322,28 @@ mod tests {
         let stranger = seal("another secret of thirty-two bytes or more", 1);
         let forged = stranger.open::<String>(&Subject::nodes(), &payload);
         assert_eq!(forged.unwrap_err(), NotOpened::Forged);
+    }
+
+    #[test]
+    fn what_is_refused_is_counted_and_ones_own_is_not_looked_at() {
+        let (one, other, subject) = (seal(SECRET, 1), seal(SECRET, 2), Subject::nodes());
+        let said = other.seal_once(&subject, "hello");
+        let opened = one.open_of_others::<String>(&subject, &said).unwrap().unwrap();
+        assert_eq!((opened.node, opened.body.as_str()), (other.node(), "hello"));
+        assert!(other.open_of_others::<String>(&subject, &said).unwrap().is_none());
+        let (mut replays, now) = (Replays::default(), Timestamp::now());
+        let mut once =
+            |payload: &[u8]| one.open_once::<String>(&subject, payload, &mut replays, now);
+        assert_eq!(once(&said).unwrap().body, "hello");
+        assert_eq!(once(&said).unwrap_err(), NotOpened::Stale);
+        assert_eq!(once(b"{}").unwrap_err(), NotOpened::Malformed);
+        let forged = one.open_of_others::<String>(&Subject::limits(), &said);
+        assert_eq!(forged.unwrap_err(), NotOpened::Forged);
+        let text = one.0.metrics.render();
+        for reason in ["stale", "malformed", "forged"] {
+            let series = format!("natter_bus_refused_messages_total{{reason=\"{reason}\"}} 1\n");
+            assert!(text.contains(&series), "{reason}: {text}");
+        }
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub async fn assemble_with(
         leave_grace: config.presence.leave_grace,
         sockets_per_user: config.limits.sockets_per_user.get().unwrap_or(0) as usize,
     };
-    let seal = Seal::new(boot, keys.bus.clone());
+    let seal = Seal::counted(boot, keys.bus.clone(), metrics.clone());
     let nodes = Nodes::join(Arc::clone(&bus), seal.clone(), None);
     let peers = Peers::new(Arc::clone(&bus), seal.clone(), nodes.clone(), epoch);
     let rooms = Rooms::new(Arc::clone(&store), metrics.clone(), teller, peers, settings);

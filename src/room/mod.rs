@@ -7,6 +7,7 @@
 
 mod command;
 mod connection;
+mod echoes;
 mod errands;
 mod feed;
 mod hub;
@@ -123,6 +124,7 @@ impl Rooms {
         });
         tokio::spawn(tell_presence(Arc::downgrade(&inner), Arc::clone(&inner.hub)));
         tokio::spawn(let_idle_go(Arc::downgrade(&inner)));
+        tokio::spawn(echoes::tell(Arc::downgrade(&inner), inner.peers.echoes.clone()));
         tokio::spawn(take_in_entered(Arc::downgrade(&inner), entering));
         Self(inner)
     }

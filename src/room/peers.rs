@@ -8,12 +8,13 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::echoes::Echoes;
 use super::live::{LiveRoom, Shared};
 use super::{Inner, Rooms};
 use crate::bus::codec::{Frame, Signal, Word};
 use crate::bus::seal::{Opened, Replays, Seal};
 use crate::bus::{DynBus, Replies, Subject, Subscription};
-use crate::domain::{BootId, Epoch, Event, RoomId, Timestamp, UserId};
+use crate::domain::{BootId, Epoch, Event, RoomId, Seq, Timestamp, UserId};
 use crate::nodes::Nodes;
 
 /// The fleeting events that nodes tell each other of.
@@ -29,6 +30,7 @@ pub struct Peers {
     seal: Seal,
     nodes: Nodes,
     epoch: Epoch,
+    pub(super) echoes: Echoes,
 }
 
 /// What a live room hears of other nodes.
@@ -40,7 +42,7 @@ pub(crate) struct Heard {
 impl Peers {
     /// The place of the node whose seal it is, among `nodes`, and whose positions belong to `epoch`.
     pub fn new(bus: DynBus, seal: Seal, nodes: Nodes, epoch: Epoch) -> Self {
-        Self { bus, seal, nodes, epoch }
+        Self { bus, seal, nodes, epoch, echoes: Echoes::default() }
     }
 
     /// The nodes of the cluster.
@@ -50,10 +52,24 @@ impl Peers {
 
     /// Tells of what has been stored in a room.
     pub(crate) fn tell_events(&self, room: RoomId, events: &[Arc<Event>]) {
-        if self.bus.reaches_others() && !events.is_empty() {
-            let frame = Frame::new(self.epoch, events.iter().map(Arc::as_ref));
-            self.publish(&Subject::room_events(room), &frame);
+        if let (true, Some(last)) = (self.bus.reaches_others(), events.last()) {
+            self.echoes.note(room, last.seq, Instant::now());
+            let limit = self.bus.max_payload() / 2;
+            let subject = Subject::room_events(room);
+            for frame in Frame::split(self.epoch, room, events.iter().map(Arc::as_ref), limit) {
+                self.publish(&subject, &frame);
+            }
         }
+    }
+
+    /// Tells how far the log of a room goes.
+    pub(crate) fn tell_tail(&self, room: RoomId, tail: Seq) {
+        self.publish(&Subject::room_events(room), &Frame::tail(self.epoch, room, tail));
+    }
+
+    /// Whether the bus is there.
+    pub(crate) fn is_link_up(&self) -> bool {
+        self.bus.link().borrow().is_up
     }
 
     /// Tells those who are present in a room, on other nodes.
@@ -114,9 +130,7 @@ impl Peers {
         replays: &mut Replays,
         now: Timestamp,
     ) -> Option<Opened<T>> {
-        let opened = self.seal.open::<T>(&Subject::node(self.nodes.me()), payload);
-        let admitted = opened.and_then(|opened| replays.admit(&opened, now).map(|()| opened));
-        admitted.inspect_err(|error| tracing::warn!(%error, "what a node asks is not taken")).ok()
+        self.seal.open_once(&Subject::node(self.nodes.me()), payload, replays, now).ok()
     }
 
     /// Sends an answer to what `node` has asked.
@@ -129,8 +143,7 @@ impl Peers {
         &self,
         payload: &[u8],
     ) -> Option<Opened<T>> {
-        let opened = self.seal.open::<T>(&Subject::answers(self.nodes.me()), payload);
-        opened.inspect_err(|error| tracing::warn!(%error, "an answer is not taken")).ok()
+        self.seal.open(&Subject::answers(self.nodes.me()), payload).ok()
     }
 
     fn publish(&self, subject: &Subject, body: &impl serde::Serialize) {
@@ -143,14 +156,7 @@ impl Peers {
         subject: &Subject,
         payload: &[u8],
     ) -> Option<T> {
-        match self.seal.open::<T>(subject, payload) {
-            Ok(opened) if opened.node == self.seal.node() => None,
-            Ok(opened) => Some(opened.body),
-            Err(error) => {
-                tracing::warn!(%error, bytes = payload.len(), "what is heard on the bus is not taken");
-                None
-            }
-        }
+        Some(self.seal.open_of_others::<T>(subject, payload).ok()??.body)
     }
 }
 
@@ -164,7 +170,7 @@ pub(crate) async fn follow(peers: Peers, room: Weak<LiveRoom>, mut heard: Heard)
             delivery = heard.events.next() => {
                 let (Some(delivery), Some(room)) = (delivery, room.upgrade()) else { return };
                 if let Some(frame) = peers.heard::<Frame>(&events, &delivery.payload) {
-                    take_frame(&peers, &room.shared, frame).await;
+                    take_frame(&peers, &room, frame).await;
                 }
             }
             delivery = heard.signals.next() => {
@@ -196,16 +202,19 @@ async fn ask_again(room: Weak<LiveRoom>) {
     }
 }
 
-async fn take_frame(peers: &Peers, shared: &Shared, frame: Frame) {
+async fn take_frame(peers: &Peers, room: &LiveRoom, frame: Frame) {
     if frame.epoch != peers.epoch {
         return; // Of another life of the store: nothing in it is of this log.
     }
     match frame.events() {
-        Ok(events) if events.iter().all(|event| event.room == shared.room) => {
+        Ok(events) if frame.room == room.id => {
             let events: Vec<_> = events.into_iter().map(Arc::new).collect();
-            shared.deliver(&events).await;
+            room.shared.deliver(&events).await;
+            if let Some(tail) = frame.tail {
+                room.reach(tail).await;
+            }
         }
-        Ok(_) | Err(_) => tracing::warn!(room.id = %shared.room, "a frame is not of its room"),
+        Ok(_) | Err(_) => tracing::warn!(room.id = %room.id, "a frame is not of its room"),
     }
 }
 
