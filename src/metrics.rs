@@ -44,6 +44,8 @@ pub const BUS_DROPS: [&str; 4] = ["down", "full", "slow", "too_large"];
 pub const BUS_REFUSALS: [&str; 3] = ["malformed", "forged", "stale"];
 /// Values of the label `direction` of messages of the bus.
 pub const DIRECTIONS: [&str; 2] = ["in", "out"];
+/// Values of the label `node` of presence: through this node, or only through others.
+pub const PRESENT_THROUGH: [&str; 2] = ["here", "elsewhere"];
 /// Values of the label `reason` of failed logins: a wrong name or password, too many attempts by one
 /// party, too many by all.
 pub const LOGIN_FAILURES: [&str; 3] = ["credentials", "rate_limited", "overloaded"];
@@ -98,6 +100,10 @@ pub struct Families {
     pub bus_refusals: IntCounterVec,
     /// How often messages of the bus may have been lost.
     pub bus_losses: IntCounter,
+    /// Who is present in a room, by `node`, each counted once a room.
+    pub presence: IntGaugeVec,
+    /// How often other nodes were asked who is present in a room, because something that they had said was missed.
+    pub presence_repairs: IntCounter,
 }
 
 impl Metrics {
@@ -162,6 +168,14 @@ impl Metrics {
     /// Counts messages that were dropped; `reason` is one of [`BUS_DROPS`].
     pub fn bus_dropped(&self, reason: &'static str, messages: usize) {
         self.bus_drops.with_label_values(&[reason]).inc_by(messages as u64);
+    }
+
+    /// Sets how many are present through this node, and only through others.
+    pub fn present(&self, here: usize, elsewhere: usize) {
+        for (label, count) in PRESENT_THROUGH.into_iter().zip([here, elsewhere]) {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.presence.with_label_values(&[label]).set(count);
+        }
     }
 
     /// All metrics in the text form that Prometheus reads.
@@ -273,6 +287,16 @@ impl Families {
                 "natter_bus_losses_total",
                 "How often messages of the bus may have been lost: the store is looked into.",
             ),
+            presence: new.gauges(
+                "natter_presence_entries",
+                "People present in rooms that this node serves, each counted once a room.",
+                &["node"],
+                singles(&PRESENT_THROUGH),
+            ),
+            presence_repairs: new.counter(
+                "natter_presence_repairs_total",
+                "Questions to other nodes who is present in a room, because something was missed.",
+            ),
             registry: new.0,
         }
     }
@@ -381,7 +405,7 @@ mod tests {
         let text = metrics.render();
         let types: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-        assert_eq!(types.len(), 19, "{types:?}");
+        assert_eq!(types.len(), 21, "{types:?}");
         for line in types {
             let (name, kind) = line.split_once(' ').unwrap();
             assert!(name.starts_with("natter_"), "{name}");

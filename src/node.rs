@@ -26,7 +26,6 @@ use crate::http::listener::{self, Listener};
 use crate::http::probes::{self, Check};
 use crate::http::trace::{Tracing, chain, trace};
 use crate::link::Links;
-use crate::metrics::Metrics;
 use crate::service;
 use crate::service::accounts;
 use crate::socket;
@@ -149,7 +148,7 @@ impl Node {
         let public = Listener { router, links: links.clone(), stop: stop.clone() };
         tokio::spawn(public.serve(socket));
         if let Some(socket) = metrics_socket {
-            let router = operators_router(app.metrics.clone(), links.clone());
+            let router = operators_router(app.clone(), links.clone());
             let own = Listener { router, links: Links::default(), stop: stop.clone() };
             tokio::spawn(own.serve(socket));
         }
@@ -201,10 +200,11 @@ fn public_router(app: &App) -> Router {
 }
 
 /// What the operator's own port serves. Nothing of it is on the public one.
-fn operators_router(metrics: Metrics, links: Links) -> Router {
+fn operators_router(app: App, links: Links) -> Router {
     let render = move || {
-        metrics.tcp_connections.set(i64::try_from(links.count()).unwrap_or(i64::MAX));
-        let text = metrics.render();
+        app.metrics.tcp_connections.set(i64::try_from(links.count()).unwrap_or(i64::MAX));
+        app.rooms.count_presence();
+        let text = app.metrics.render();
         async move { ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text) }
     };
     Router::new().route("/metrics", get(render))

@@ -59,7 +59,7 @@ impl AccountView {
 }
 
 /// A person as members of the same rooms see them.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserBrief {
     /// Their id.
     #[schema(value_type = String)]

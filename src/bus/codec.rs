@@ -10,7 +10,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::{ClientId, Epoch, Event, Nonce, RoomId, Seq, Timestamp, UserId};
+use crate::api::UserBrief;
+use crate::domain::{BootId, ClientId, Epoch, Event, Nonce, RoomId, Seq, Timestamp, UserId};
 use crate::record::{self, Stored};
 
 /// Events of a room, in order and without a hole, or only how far its log goes.
@@ -28,15 +29,61 @@ pub struct Frame {
     pub tail: Option<Seq>,
 }
 
-/// Something fleeting for those who are present in a room.
+/// Something fleeting in a room.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Signal {
-    /// The name of the event.
-    pub name: String,
-    /// Who is not told: whose doing it is.
-    pub except: UserId,
-    /// What is told.
-    pub payload: Box<RawValue>,
+#[serde(rename_all = "snake_case")]
+pub enum Signal {
+    /// For those who are present.
+    Told {
+        /// The name of the event.
+        name: String,
+        /// Who is not told: whose doing it is.
+        except: UserId,
+        /// What is told.
+        payload: Box<RawValue>,
+    },
+    /// Who is present through the node that says it.
+    Present(Present),
+    /// Asks the other nodes, or one of them, to say who is present through them, each by a [`Present`] that is whole.
+    WhoIsThere {
+        /// What the answers name the question by.
+        id: u64,
+        /// Which node is asked; all when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<BootId>,
+        /// Whether those count who have just gone and may be back in a moment.
+        with_leaving: bool,
+    },
+}
+
+/// Who is present in a room through one node: all of them, or what has changed.
+///
+/// Each change has a number, which rises. Whoever does not know the one that a change comes after has missed something, and asks.
+/// One that comes after itself changes nothing, and only tells how far the node is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// The number of the state that follows from this.
+    pub version: u64,
+    /// The number of the state that it changes; left out if it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// Who has come; of a whole one, who is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub came: Vec<UserBrief>,
+    /// Who has gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub went: Vec<UserId>,
+    /// Which part of a whole one this is, from 0 on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub part: u32,
+    /// How many more follow.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Something that concerns the connections of one user.

@@ -9,15 +9,15 @@ use super::{Admin, Json, PageParams, Paged, Paging, Path};
 use crate::api::{AccountChange, AccountView, ErrorBody, NewAccount};
 use crate::app::App;
 use crate::domain::{User, UserId};
-use crate::service::{Result, accounts, administration};
+use crate::service::{Result, administration, presence};
 
 /// The calls for administering accounts.
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, change, delete))
 }
 
-fn view(app: &App, user: &User) -> AccountView {
-    AccountView::new(user, accounts::is_online(app, user))
+async fn view(app: &App, user: &User) -> AccountView {
+    AccountView::new(user, presence::is_online(app, user).await)
 }
 
 /// List all accounts
@@ -33,7 +33,9 @@ async fn list(
     paging: Paging<UserId>,
 ) -> Result<Paged<AccountView>> {
     let users = administration::users(&app, paging.page()).await?;
-    Ok(paging.answer(users, |user| user.id, |user| view(&app, user)))
+    let online = presence::online_among(&app, &users).await;
+    let view = |user: &User| AccountView::new(user, online.contains(&user.id));
+    Ok(paging.answer(users, |user| user.id, view))
 }
 
 /// Make an account
@@ -52,7 +54,7 @@ async fn create(
     Json(body): Json<NewAccount>,
 ) -> Result<(StatusCode, Json<AccountView>)> {
     let user = administration::create_user(&app, body).await?;
-    Ok((StatusCode::CREATED, Json(view(&app, &user))))
+    Ok((StatusCode::CREATED, Json(view(&app, &user).await)))
 }
 
 /// Read an account
@@ -70,7 +72,7 @@ async fn read(
     Path(id): Path<UserId>,
 ) -> Result<Json<AccountView>> {
     let user = administration::user(&app, id).await?;
-    Ok(Json(view(&app, &user)))
+    Ok(Json(view(&app, &user).await))
 }
 
 /// Change an account
@@ -93,7 +95,7 @@ async fn change(
     Json(body): Json<AccountChange>,
 ) -> Result<Json<AccountView>> {
     let user = administration::change_user(&app, id, body).await?;
-    Ok(Json(view(&app, &user)))
+    Ok(Json(view(&app, &user).await))
 }
 
 /// Delete an account

@@ -14,7 +14,7 @@ use crate::api::{
 use crate::app::App;
 use crate::client::ClientAddress;
 use crate::domain::{Timestamp, UserId};
-use crate::service::{Result, accounts, sessions};
+use crate::service::{Result, accounts, presence, sessions};
 
 /// The calls of accounts.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -46,7 +46,7 @@ async fn sign_up(
     Json(body): Json<SignUp>,
 ) -> Result<(StatusCode, Json<UserView>)> {
     let user = accounts::sign_up(&app, address, body).await?;
-    Ok((StatusCode::CREATED, Json(UserView::new(&user, accounts::is_online(&app, &user)))))
+    Ok((StatusCode::CREATED, Json(UserView::new(&user, false))))
 }
 
 /// Sign in
@@ -80,7 +80,8 @@ async fn refresh_token(State(app): State<App>, session: Session) -> Result<Json<
 /// Who am I?
 #[utoipa::path(get, path = "/users/me", tag = "accounts", responses((status = 200, body = UserView)))]
 async fn me(State(app): State<App>, session: Session) -> Json<UserView> {
-    Json(UserView::new(&session.user, accounts::is_online(&app, &session.user)))
+    let is_online = presence::is_online(&app, &session.user).await;
+    Json(UserView::new(&session.user, is_online))
 }
 
 /// Whose name to look for.

@@ -15,7 +15,7 @@ use super::peers::Peers;
 use super::{Inner, Rooms};
 use crate::bus::seal::{Opened, Replays};
 use crate::bus::{Delivery, Replies, Reply, Subject, Subscription};
-use crate::domain::{BootId, Timestamp};
+use crate::domain::{BootId, Timestamp, UserId};
 
 /// What one node asks of another.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +23,11 @@ use crate::domain::{BootId, Timestamp};
 pub(crate) enum Errand {
     /// To say that it is there.
     Hello,
+    /// To say which of these users are connected to it.
+    Connected {
+        /// Whom.
+        users: Vec<UserId>,
+    },
 }
 
 /// A request as it travels.
@@ -124,8 +129,12 @@ pub(crate) async fn serve(rooms: Weak<Inner>, mut heard: Subscription) {
 }
 
 /// Does what is asked, or has it done: this never waits, for errands are taken in one after the other.
-fn take(_rooms: &Rooms, asker: Asker, errand: Errand) {
+fn take(rooms: &Rooms, asker: Asker, errand: Errand) {
     match errand {
         Errand::Hello => asker.answer(&()),
+        Errand::Connected { mut users } => {
+            users.retain(|user| rooms.is_connected(*user));
+            asker.answer(&users);
+        }
     }
 }

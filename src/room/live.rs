@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::Settings;
 use super::connection::Connection;
@@ -80,7 +81,7 @@ impl LiveRoom {
             store,
             metrics,
             feed: Feed::new(teller, tail),
-            presence: Presence::new(id),
+            presence: Presence::new(id, peers.number()),
             peers,
             typing: Typing::default(),
             hub,
@@ -111,7 +112,7 @@ impl LiveRoom {
     /// Whether nobody listens, nobody is present and nothing waits to be stored.
     pub(crate) fn is_idle(&self) -> bool {
         self.shared.feed.is_idle()
-            && self.shared.presence.is_empty()
+            && self.shared.presence.is_idle()
             && self.shared.pending.load(Ordering::Relaxed) == 0
     }
 
@@ -206,13 +207,14 @@ impl LiveRoom {
     /// Makes the user present in the room through `connection`, which it serves; `false` if it does not. `tell` is given everybody who is present,
     /// and tells it to the connection: who comes or goes from then on is told behind it.
     pub fn open(
-        &self,
+        self: &Arc<Self>,
         connection: &Arc<Connection>,
         tell: impl FnOnce(Vec<crate::api::UserBrief>),
     ) -> bool {
         if !connection.open(self.id) {
             return false;
         }
+        self.listen_to_others();
         self.shared.presence.enter(connection, tell);
         if !connection.has_opened(self.id) {
             self.shared.presence.leave(connection); // The stay, or the connection, ended meanwhile.
@@ -244,21 +246,27 @@ impl LiveRoom {
         self.shared.typing.is_news(user, is_typing, Instant::now())
     }
 
-    /// Whether the user is present.
-    pub fn is_present(&self, user: UserId) -> bool {
-        self.shared.presence.is_present(user)
+    /// Something has changed in presence.
+    pub(crate) fn stir(&self) {
+        self.shared.hub.is_restless(self.id);
     }
 
-    /// Tells what has changed in presence, and notes when those who went were last here.
-    pub(crate) async fn tick(&self, settings: &Settings) -> bool {
-        let Ticked { gone, restless } =
-            self.shared.presence.tick(Instant::now(), settings.leave_grace);
-        for (user, at) in gone {
-            if let Err(error) = self.shared.store.touch_membership(self.id, user, at).await {
-                tracing::warn!(room.id = %self.id, %error, "when a member was last seen is not noted");
-            }
+    /// Tells other nodes who has come and gone here.
+    pub(crate) fn tell_others(&self, now: Instant) {
+        let peers = &self.shared.peers;
+        for present in self.shared.presence.news(now, || peers.number()) {
+            peers.tell_presence(self.id, present);
         }
-        restless
+    }
+
+    /// Tells what has changed in presence, here and to other nodes. Answers with those who have gone and when they were last here, and with
+    /// whether something waits for a later tick.
+    pub(crate) fn tick(&self, settings: &Settings) -> Ticked {
+        let (presence, now) = (&self.shared.presence, Instant::now());
+        self.tell_others(now);
+        let mut ticked = presence.tick(now, settings.leave_grace);
+        ticked.restless |= presence.has_news();
+        ticked
     }
 }
 

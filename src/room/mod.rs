@@ -11,6 +11,7 @@ mod echoes;
 mod errands;
 mod feed;
 mod hub;
+mod last_seen;
 mod live;
 mod outbox;
 mod peers;
@@ -20,12 +21,13 @@ mod writer;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 pub use command::{Authority, Change, Command, Committed, Refused};
 pub use connection::{Connection, Question, Questions, Scope, encode};
@@ -44,6 +46,8 @@ use crate::metrics::Metrics;
 use crate::store::{DynStore, StoreError};
 use errands::{Errand, Heard};
 use hub::{Entered, Hub};
+use last_seen::LastSeen;
+use presence::Ticked;
 
 /// How long a room stays live after its last connection.
 const LINGER: Duration = Duration::from_secs(60);
@@ -122,7 +126,8 @@ impl Rooms {
             attended: Mutex::default(),
             live: Mutex::default(),
         });
-        tokio::spawn(tell_presence(Arc::downgrade(&inner), Arc::clone(&inner.hub)));
+        let (hub, last_seen) = (Arc::clone(&inner.hub), LastSeen::new(Arc::clone(&inner.store)));
+        tokio::spawn(tell_presence(Arc::downgrade(&inner), hub, last_seen));
         tokio::spawn(let_idle_go(Arc::downgrade(&inner)));
         tokio::spawn(echoes::tell(Arc::downgrade(&inner), inner.peers.echoes.clone()));
         tokio::spawn(take_in_entered(Arc::downgrade(&inner), entering));
@@ -373,7 +378,7 @@ impl Rooms {
 }
 
 /// Tells what has changed in presence, a tick after it changed.
-async fn tell_presence(rooms: Weak<Inner>, hub: Arc<Hub>) {
+async fn tell_presence(rooms: Weak<Inner>, hub: Arc<Hub>, last_seen: LastSeen) {
     loop {
         tokio::select! {
             () = hub.stirred() => {}
@@ -385,7 +390,11 @@ async fn tell_presence(rooms: Weak<Inner>, hub: Arc<Hub>) {
         let rooms = Rooms(inner);
         for id in hub.take_restless() {
             let Some(room) = rooms.known(id) else { continue };
-            if room.tick(&rooms.0.settings).await {
+            let Ticked { gone, restless } = room.tick(&rooms.0.settings);
+            for (user, at) in gone {
+                last_seen.note(id, user, at);
+            }
+            if restless {
                 hub.is_restless(id);
             }
         }

@@ -2,18 +2,21 @@
 //!
 //! All of it is a hint. A frame that is lost leaves a gap that the next one shows, and the feed repairs it from the store.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::echoes::Echoes;
 use super::live::{LiveRoom, Shared};
+use super::presence::CROWD;
 use super::{Inner, Rooms};
-use crate::bus::codec::{Frame, Signal, Word};
-use crate::bus::seal::{Opened, Replays, Seal};
-use crate::bus::{DynBus, Replies, Subject, Subscription};
+use crate::bus::codec::{Frame, Present, Signal, Word};
+use crate::bus::seal::{MAX_AGE, Opened, Replays, Seal};
+use crate::bus::{DynBus, Link, Replies, Subject, Subscription};
 use crate::domain::{BootId, Epoch, Event, RoomId, Seq, Timestamp, UserId};
 use crate::nodes::Nodes;
 
@@ -31,18 +34,15 @@ pub struct Peers {
     nodes: Nodes,
     epoch: Epoch,
     pub(super) echoes: Echoes,
-}
-
-/// What a live room hears of other nodes.
-pub(crate) struct Heard {
-    events: Subscription,
-    signals: Subscription,
+    /// Numbers the changes of presence.
+    numbers: Arc<AtomicU64>,
 }
 
 impl Peers {
     /// The place of the node whose seal it is, among `nodes`, and whose positions belong to `epoch`.
     pub fn new(bus: DynBus, seal: Seal, nodes: Nodes, epoch: Epoch) -> Self {
-        Self { bus, seal, nodes, epoch, echoes: Echoes::default() }
+        let (echoes, numbers) = (Echoes::default(), Arc::default());
+        Self { bus, seal, nodes, epoch, echoes, numbers }
     }
 
     /// The nodes of the cluster.
@@ -72,6 +72,21 @@ impl Peers {
         self.bus.link().borrow().is_up
     }
 
+    /// Whether there can be other nodes.
+    pub(crate) fn reach_others(&self) -> bool {
+        self.bus.reaches_others()
+    }
+
+    /// How the link is, and word of when that changes.
+    pub(crate) fn link(&self) -> watch::Receiver<Link> {
+        self.bus.link()
+    }
+
+    /// A number that is larger than every one before it.
+    pub(crate) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Tells those who are present in a room, on other nodes.
     pub(crate) fn tell_present(
         &self,
@@ -81,9 +96,30 @@ impl Peers {
         payload: &RawValue,
     ) {
         if self.bus.reaches_others() {
-            let signal = Signal { name: name.to_owned(), except, payload: payload.to_owned() };
+            let (name, payload) = (name.to_owned(), payload.to_owned());
+            let signal = Signal::Told { name, except, payload };
             self.publish(&Subject::room_signals(room), &signal);
         }
+    }
+
+    /// Tells the other nodes who is present in a room through this one.
+    pub(crate) fn tell_presence(&self, room: RoomId, present: Present) {
+        if self.bus.reaches_others() {
+            self.publish(&Subject::room_signals(room), &Signal::Present(present));
+        }
+    }
+
+    /// Asks something of the nodes that listen to the signals of a room.
+    pub(crate) fn request_in(&self, room: RoomId, question: &Signal) -> Replies {
+        let subject = Subject::room_signals(room);
+        self.bus.request(&subject, self.seal.seal(&subject, question))
+    }
+
+    /// What `payload`, which came among the signals of a room, says, unless it is old or this node says it.
+    pub(crate) fn heard_signal(&self, room: RoomId, payload: &[u8]) -> Option<Opened<Signal>> {
+        let opened = self.heard(&Subject::room_signals(room), payload)?;
+        let age = u128::from(Timestamp::now().0.abs_diff(opened.at.0));
+        (age <= MAX_AGE.as_millis()).then_some(opened)
     }
 
     /// Says something to the other nodes that have connections of a user.
@@ -93,12 +129,14 @@ impl Peers {
         }
     }
 
-    /// Listens for a room from now on; `None` if there is nobody to be heard.
-    pub(crate) fn listen(&self, room: RoomId) -> Option<Heard> {
-        self.bus.reaches_others().then(|| Heard {
-            events: self.bus.subscribe(&Subject::room_events(room)),
-            signals: self.bus.subscribe(&Subject::room_signals(room)),
-        })
+    /// Listens for the events of a room from now on; `None` if there is nobody to be heard.
+    pub(crate) fn listen(&self, room: RoomId) -> Option<Subscription> {
+        self.bus.reaches_others().then(|| self.bus.subscribe(&Subject::room_events(room)))
+    }
+
+    /// Listens for the signals of a room from now on.
+    pub(crate) fn listen_to_signals(&self, room: RoomId) -> Subscription {
+        self.bus.subscribe(&Subject::room_signals(room))
     }
 
     /// Returns once what is said from then on is heard.
@@ -155,28 +193,22 @@ impl Peers {
         &self,
         subject: &Subject,
         payload: &[u8],
-    ) -> Option<T> {
-        Some(self.seal.open_of_others::<T>(subject, payload).ok()??.body)
+    ) -> Option<Opened<T>> {
+        self.seal.open_of_others::<T>(subject, payload).ok()?
     }
 }
 
-/// Takes in what other nodes tell of a room, as long as it is live.
-pub(crate) async fn follow(peers: Peers, room: Weak<LiveRoom>, mut heard: Heard) {
+/// Takes in what other nodes tell of the events of a room, as long as it is live.
+pub(crate) async fn follow(peers: Peers, room: Weak<LiveRoom>, mut heard: Subscription) {
     let Some(id) = room.upgrade().map(|room| room.id) else { return };
-    let (events, signals) = (Subject::room_events(id), Subject::room_signals(id));
+    let subject = Subject::room_events(id);
     tokio::spawn(ask_again(Weak::clone(&room)));
     loop {
         tokio::select! {
-            delivery = heard.events.next() => {
+            delivery = heard.next() => {
                 let (Some(delivery), Some(room)) = (delivery, room.upgrade()) else { return };
-                if let Some(frame) = peers.heard::<Frame>(&events, &delivery.payload) {
-                    take_frame(&peers, &room, frame).await;
-                }
-            }
-            delivery = heard.signals.next() => {
-                let (Some(delivery), Some(room)) = (delivery, room.upgrade()) else { return };
-                if let Some(signal) = peers.heard::<Signal>(&signals, &delivery.payload) {
-                    take_signal(&room.shared, signal);
+                if let Some(frame) = peers.heard::<Frame>(&subject, &delivery.payload) {
+                    take_frame(&peers, &room, frame.body).await;
                 }
             }
             () = tokio::time::sleep(super::LINGER) => {
@@ -218,9 +250,17 @@ async fn take_frame(peers: &Peers, room: &LiveRoom, frame: Frame) {
     }
 }
 
-fn take_signal(shared: &Shared, signal: Signal) {
-    let Some(name) = known(&signal.name) else { return };
-    shared.presence.tell(name, &Arc::from(signal.payload), signal.except);
+/// Takes in something fleeting.
+pub(crate) fn take_told(
+    shared: &Shared,
+    name: &'static str,
+    payload: Box<RawValue>,
+    except: UserId,
+) {
+    // In a crowd nobody wants to know how far each of them has read, and the node that told it may not know of the crowd.
+    if name != "read_marker" || shared.presence.count() <= CROWD {
+        shared.presence.tell(name, &Arc::from(payload), except);
+    }
 }
 
 /// Takes in what other nodes say to a user's connections, as long as there are any here.
@@ -230,7 +270,7 @@ pub(crate) async fn attend(rooms: Weak<Inner>, user: UserId, mut heard: Subscrip
         let Some(inner) = rooms.upgrade() else { return };
         let rooms = Rooms(inner);
         if let Some(word) = rooms.0.peers.heard::<Word>(&subject, &delivery.payload) {
-            take_word(&rooms, user, word);
+            take_word(&rooms, user, word.body);
         }
     }
 }
@@ -247,6 +287,7 @@ fn take_word(rooms: &Rooms, user: UserId, word: Word) {
     }
 }
 
-fn known(name: &str) -> Option<&'static str> {
+/// The name as this node knows it, if it does.
+pub(crate) fn known(name: &str) -> Option<&'static str> {
     NAMES.into_iter().find(|known| *known == name)
 }

@@ -1,18 +1,31 @@
 //! Who is present in a live room, and what the others are told of it.
 //!
-//! A person is present through any number of connections. A `join` is told within [`TICK`], a `leave` only
-//! after a grace, so that a reconnect tells nothing. Above [`CROWD`] people the names stop, and their number
-//! is told every few seconds instead.
+//! A person is present through any number of connections, of this node and of others. A `join` is told within
+//! [`TICK`], a `leave` only after a grace, so that a reconnect tells nothing, wherever it leads. Above [`CROWD`] people the
+//! names stop, and their number is told every few seconds instead.
+//!
+//! What a node says of its own people is [`told`], what it makes of the words of others [`elsewhere`]; [`follow`]
+//! listens, asks and repeats, and [`ask`] finds out about rooms that the node does not serve.
+
+mod ask;
+mod crowd;
+mod elsewhere;
+mod follow;
+mod told;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::connection::{Connection, encode};
-use crate::api::{JoinSignal, LeaveSignal, PresenceCount, UserBrief};
-use crate::domain::{ConnectionId, RoomId, Timestamp, UserId};
+use super::connection::Connection;
+use crate::api::UserBrief;
+use crate::domain::{BootId, ConnectionId, RoomId, Timestamp, UserId};
+use elsewhere::Elsewhere;
+use told::Told;
 
 /// How often what has changed is told.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
@@ -20,37 +33,58 @@ pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// People online in a room above whom their number is told instead of their names.
 pub(crate) const CROWD: usize = 100;
 
-/// How often the number of a crowd is told, at most.
-const COUNT_EVERY: Duration = Duration::from_secs(5);
-
 /// Who is present in one room.
 pub(crate) struct Presence {
     room: RoomId,
     state: Mutex<State>,
+    /// What this node knows of the others.
+    knowledge: watch::Sender<Knowledge>,
 }
 
-#[derive(Default)]
+/// What a node knows of who is present in a room through others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Knowledge {
+    /// Nothing: it does not listen.
+    None,
+    /// It has asked, and not waited long enough.
+    Asking,
+    /// What they have said.
+    Heard,
+}
+
 struct State {
     people: HashMap<UserId, Person>,
     counted: Option<(Instant, usize)>,
-    /// How many connections have come, ever: the number of the newest.
+    /// How many connections, and people of other nodes, have come, ever: the number of the newest.
     entered: u64,
     /// Up to which of them the number of a crowd has been told.
     counted_to: u64,
+    /// What other nodes have said.
+    elsewhere: HashMap<BootId, Elsewhere>,
+    /// What other nodes have been told.
+    told: Told,
+    /// How many people are present through this node.
+    here: usize,
+    /// Since when nobody is.
+    empty_since: Option<Instant>,
 }
 
 struct Person {
     user: UserBrief,
-    connections: HashMap<ConnectionId, Present>,
+    connections: HashMap<ConnectionId, Through>,
+    /// The other nodes through which the person is present.
+    elsewhere: Vec<BootId>,
     announced: bool,
     /// The number of the connection that made the person present.
     came: u64,
-    /// When the last connection went, by both clocks.
-    gone: Option<(Instant, Timestamp)>,
+    /// Since when the person is present nowhere.
+    gone: Option<Instant>,
+    /// When the last connection here went.
+    left: Option<Timestamp>,
 }
 
 /// A connection through which somebody is present.
-struct Present {
+struct Through {
     connection: Arc<Connection>,
     /// Its number in the order of coming.
     entered: u64,
@@ -66,8 +100,10 @@ pub(crate) struct Ticked {
 }
 
 impl Presence {
-    pub(crate) fn new(room: RoomId) -> Self {
-        Self { room, state: Mutex::default() }
+    /// Nobody, which is what other nodes know under the number `version`.
+    pub(crate) fn new(room: RoomId, version: u64) -> Self {
+        let knowledge = watch::Sender::new(Knowledge::None);
+        Self { room, state: Mutex::new(State::new(version)), knowledge }
     }
 
     /// The user is present through this connection, which is told at the same moment who is: `tell` is given everybody, in the order of
@@ -81,21 +117,28 @@ impl Presence {
     /// The user is not present through this connection any more.
     pub(crate) fn leave(&self, connection: &Connection) {
         let mut state = self.state();
-        if let Some(person) = state.people.get_mut(&connection.user_id()) {
-            let was_here = person.connections.remove(&connection.id).is_some();
-            if was_here && person.connections.is_empty() {
-                person.gone = Some((Instant::now(), Timestamp::now()));
-            }
+        let user = connection.user_id();
+        let Some(person) = state.people.get_mut(&user) else { return };
+        let was_here = person.connections.remove(&connection.id).is_some();
+        if was_here && person.connections.is_empty() {
+            person.left = Some(Timestamp::now());
+            person.note_absence(Instant::now());
+            state.one_less_here(user);
         }
     }
 
     /// The user is no member any more: gone at once.
     pub(crate) fn expel(&self, user: UserId) {
         let mut state = self.state();
-        if let Some(person) = state.people.get_mut(&user) {
-            person.connections.clear();
-            let long_ago = Instant::now().checked_sub(Duration::from_secs(3600));
-            person.gone = Some((long_ago.unwrap_or_else(Instant::now), Timestamp::now()));
+        let Some(person) = state.people.get_mut(&user) else { return };
+        let now = Instant::now();
+        let was_here = !person.connections.is_empty();
+        person.connections.clear();
+        person.elsewhere.clear();
+        person.gone = Some(now.checked_sub(Duration::from_secs(3600)).unwrap_or(now));
+        if was_here {
+            person.left = Some(Timestamp::now());
+            state.one_less_here(user);
         }
     }
 
@@ -109,24 +152,20 @@ impl Presence {
         self.state().people.len()
     }
 
-    /// Whether the user is present.
-    pub(crate) fn is_present(&self, user: UserId) -> bool {
-        self.state().people.contains_key(&user)
+    /// Of the people present here and in other nodes how many are here, and how many only there.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.here, state.people.len() - state.here)
     }
 
-    /// Whether nobody is.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.state().people.is_empty()
-    }
-
-    /// Every connection through which somebody is present.
-    fn connections(&self) -> Vec<Arc<Connection>> {
-        self.state().connections()
+    /// Whether nobody is, or has just been, present through this node.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state().is_idle()
     }
 
     /// Tells everybody present but `except` something fleeting.
     pub(crate) fn tell(&self, name: &'static str, payload: &Arc<RawValue>, except: UserId) {
-        for connection in self.connections() {
+        for connection in self.state().connections() {
             if connection.user_id() != except {
                 connection.tell_encoded(name, Arc::clone(payload));
             }
@@ -139,16 +178,13 @@ impl Presence {
         let gone: Vec<Person> = state
             .people
             .extract_if(|_, person| {
-                person.gone.is_some_and(|(since, _)| now.saturating_duration_since(since) >= grace)
+                person.gone.is_some_and(|since| now.saturating_duration_since(since) >= grace)
             })
             .map(|(_, person)| person)
             .collect();
-        let mut ticked = Ticked::default();
-        for person in &gone {
-            if let Some((_, at)) = person.gone {
-                ticked.gone.push((person.user.id, at));
-            }
-        }
+        let last_seen = |person: &Person| person.left.map(|at| (person.user.id, at));
+        let mut ticked =
+            Ticked { gone: gone.iter().filter_map(last_seen).collect(), restless: false };
         if state.people.len() > CROWD {
             state.tell_count(self.room, now);
         } else {
@@ -163,21 +199,63 @@ impl Presence {
     }
 }
 
+impl Person {
+    fn new(user: UserBrief, came: u64) -> Self {
+        let (connections, elsewhere) = (HashMap::new(), Vec::new());
+        Self { user, connections, elsewhere, announced: false, came, gone: None, left: None }
+    }
+
+    /// Notes since when the person is present nowhere, if so.
+    fn note_absence(&mut self, since: Instant) {
+        if self.connections.is_empty() && self.elsewhere.is_empty() {
+            self.gone.get_or_insert(since);
+        }
+    }
+}
+
 impl State {
+    fn new(version: u64) -> Self {
+        Self {
+            people: HashMap::new(),
+            counted: None,
+            entered: 0,
+            counted_to: 0,
+            elsewhere: HashMap::new(),
+            told: Told::new(version),
+            here: 0,
+            empty_since: None,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let is_leaving = |person: &Person| person.gone.is_some() && person.left.is_some();
+        self.here == 0 && !self.people.values().any(is_leaving)
+    }
+
     fn enter(&mut self, connection: &Arc<Connection>) {
         let entered = self.entered + 1;
-        let person = self.people.entry(connection.user_id()).or_insert_with(|| Person {
-            user: connection.user.clone(),
-            connections: HashMap::new(),
-            announced: false,
-            came: entered,
-            gone: None,
-        });
-        person.gone = None;
+        let user = connection.user_id();
+        let person = self
+            .people
+            .entry(user)
+            .or_insert_with(|| Person::new(connection.user.clone(), entered));
+        (person.gone, person.left) = (None, None);
+        self.here += usize::from(person.connections.is_empty());
         person.connections.entry(connection.id).or_insert_with(|| {
             self.entered = entered;
-            Present { connection: Arc::clone(connection), entered }
+            Through { connection: Arc::clone(connection), entered }
         });
+        self.told.stir(user);
+        self.empty_since = None;
+    }
+
+    /// The user is not present through this node any more.
+    fn one_less_here(&mut self, user: UserId) {
+        self.told.stir(user);
+        self.here -= 1;
+        if self.here == 0 {
+            self.empty_since = Some(Instant::now());
+        }
     }
 
     fn online(&self) -> Vec<UserBrief> {
@@ -188,95 +266,12 @@ impl State {
 
     fn connections(&self) -> Vec<Arc<Connection>> {
         let present = self.people.values().flat_map(|person| person.connections.values());
-        present.map(|present| Arc::clone(&present.connection)).collect()
-    }
-
-    /// Tells the others who came and who went.
-    fn tell_names(&mut self, room: RoomId, gone: &[Person]) {
-        if self.counted.take().is_some() {
-            // The crowd has thinned: a last number, names from here on.
-            self.broadcast_to("presence_count", &self.count(room), |_, _| true);
-        }
-        for person in gone.iter().filter(|person| person.announced) {
-            let PersonName { user_id, username } = PersonName::of(&person.user);
-            let signal = LeaveSignal { chat_room_id: room, user_id, username };
-            self.broadcast_to("leave", &signal, |other, _| other != user_id);
-        }
-        let came: Vec<(UserBrief, u64)> = self
-            .people
-            .values_mut()
-            .filter(|person| !person.announced && person.gone.is_none())
-            .map(|person| {
-                person.announced = true;
-                (person.user.clone(), person.came)
-            })
-            .collect();
-        for (user, came) in came {
-            let PersonName { user_id, username } = PersonName::of(&user);
-            let signal = JoinSignal { chat_room_id: room, user_id, username, email: user.email };
-            // Who came later has the name in `online_users`.
-            self.broadcast_to("join", &signal, |other, entered| other != user_id && entered < came);
-        }
-    }
-
-    /// Tells how many there are, not too often: everybody when it has changed, else who has come since.
-    fn tell_count(&mut self, room: RoomId, now: Instant) {
-        for person in self.people.values_mut() {
-            person.announced = true;
-        }
-        let online = self.people.len();
-        let due =
-            self.counted.is_none_or(|(at, _)| now.saturating_duration_since(at) >= COUNT_EVERY);
-        if due && self.is_uncounted() {
-            let is_news = self.counted.is_none_or(|(_, told)| told != online);
-            let known = if is_news { 0 } else { self.counted_to };
-            self.counted = Some((now, online));
-            self.counted_to = self.entered;
-            self.broadcast_to("presence_count", &self.count(room), |_, entered| entered > known);
-        }
-    }
-
-    /// Whether somebody has not been told how many there are.
-    fn is_uncounted(&self) -> bool {
-        self.counted.is_none_or(|(_, told)| told != self.people.len())
-            || self.counted_to != self.entered
-    }
-
-    fn count(&self, room: RoomId) -> PresenceCount {
-        PresenceCount { chat_room_id: room, online: self.people.len() }
-    }
-
-    /// Tells every connection that `hears`, of this user and with this number in the order of coming.
-    fn broadcast_to(
-        &self,
-        name: &'static str,
-        signal: &impl serde::Serialize,
-        hears: impl Fn(UserId, u64) -> bool,
-    ) {
-        let payload = encode(signal);
-        for (user, person) in &self.people {
-            for present in person.connections.values() {
-                if hears(*user, present.entered) {
-                    present.connection.tell_encoded(name, Arc::clone(&payload));
-                }
-            }
-        }
+        present.map(|through| Arc::clone(&through.connection)).collect()
     }
 
     /// Whether a later tick has something to tell.
     fn is_restless(&self) -> bool {
         let uncounted = self.counted.is_some() && self.is_uncounted();
         uncounted || self.people.values().any(|person| person.gone.is_some() || !person.announced)
-    }
-}
-
-struct PersonName {
-    user_id: UserId,
-    username: String,
-}
-
-impl PersonName {
-    fn of(user: &UserBrief) -> Self {
-        Self { user_id: user.id, username: user.username.clone() }
     }
 }

@@ -154,11 +154,6 @@ pub(crate) async fn declare_online(
     Ok(())
 }
 
-/// Whether a user has a socket here, or declares to be online.
-pub(crate) fn is_online(app: &App, user: &User) -> bool {
-    app.rooms.is_connected(user.id) || user.online_until > Some(Timestamp::now())
-}
-
 /// People whose name begins with `name`, in upper or lower case, every character of it meant literally.
 ///
 /// # Errors

@@ -81,13 +81,14 @@ pub async fn list(
     };
     let page = Page { after, skip: page.skip, limit: page.limit };
     let members = app.store.members(room, page).await?;
+    let online = presence::online_members(app, room, &members).await;
     let view = |member: &Membership| MemberView {
         id: member.id,
         user: (&member.user).into(),
         role: member.role,
         created_at: member.created_at,
         last_seen: member.last_seen,
-        is_online: presence::is_online_in(app, member),
+        is_online: online.contains(&member.user.id),
         read_seq: member.read.seq,
     };
     Ok(members.iter().map(view).collect())
@@ -164,7 +165,8 @@ pub async fn mark_read(
     let signal = ReadMarkerSignal { chat_room_id: room, user_id: user, seq: marker.seq, unread };
     if marker.seq > before.seq {
         app.rooms.tell_user_in(user, room, "read_marker", &signal);
-        if app.rooms.known(room).is_some_and(|live| live.online_count() <= CROWD) {
+        // Those who serve the room look at its crowd themselves.
+        if app.rooms.known(room).is_none_or(|live| live.online_count() <= CROWD) {
             let public = ReadMarkerSignal { unread: None, ..signal };
             app.rooms.signal(room, "read_marker", &public, user);
         }

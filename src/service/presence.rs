@@ -1,26 +1,49 @@
-//! Who is online: what the live rooms know, and what users declare of themselves.
+//! Who is online: what the live rooms know, here and on other nodes, and what users declare of themselves.
+//!
+//! Other nodes are asked, and one that does not answer at once is left out: while the bus is down, only who is connected
+//! here and who declares to be online is known.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use super::{Result, memberships};
 use crate::app::App;
-use crate::domain::{Membership, Page, RoomId, Timestamp, User, UserId};
+use crate::domain::{Membership, Page, RoomId, Timestamp, User, UserId, Username};
 
 /// Accounts that are looked up at once.
 const LOOKUPS_AT_ONCE: usize = 16;
 
 /// Whether the user is connected anywhere, or declares to be online.
-pub fn is_online(app: &App, user: &User) -> bool {
-    app.rooms.is_connected(user.id) || declares_online(user, Timestamp::now())
+pub async fn is_online(app: &App, user: &User) -> bool {
+    !online_among(app, [user]).await.is_empty()
 }
 
-/// Whether the member is present in the room, or declares to be online.
-pub fn is_online_in(app: &App, membership: &Membership) -> bool {
-    let room = app.rooms.known(membership.room);
-    room.is_some_and(|room| room.is_present(membership.user.id))
-        || declares_online(&membership.user, Timestamp::now())
+/// Which of the users are connected anywhere, or declare to be online.
+pub async fn online_among<'a>(
+    app: &App,
+    users: impl IntoIterator<Item = &'a User>,
+) -> HashSet<UserId> {
+    let now = Timestamp::now();
+    let (declared, others): (Vec<&User>, Vec<&User>) =
+        users.into_iter().partition(|user| declares_online(user, now));
+    let others: Vec<UserId> = others.into_iter().map(|user| user.id).collect();
+    let mut online = app.rooms.connected_among(&others).await;
+    online.extend(declared.into_iter().map(|user| user.id));
+    online
+}
+
+/// Which of the members of `room` are present in it, or declare to be online.
+pub(super) async fn online_members(
+    app: &App,
+    room: RoomId,
+    members: &[Membership],
+) -> HashSet<UserId> {
+    let now = Timestamp::now();
+    let users = members.iter().map(|member| &member.user);
+    let declared = users.filter(|user| declares_online(user, now)).map(|user| user.id);
+    let present = app.rooms.online_in(room).await.into_iter().map(|user| user.id);
+    declared.chain(present).collect()
 }
 
 /// Whether the user has declared to be online, and not too long ago for it to hold.
@@ -37,10 +60,8 @@ fn declares_online(user: &User, now: Timestamp) -> bool {
 pub async fn online_in_room(app: &App, caller: UserId, room: RoomId) -> Result<Vec<String>> {
     memberships::require(app, room, caller).await?;
     let mut names = BTreeSet::new();
-    if let Some(live) = app.rooms.known(room) {
-        let others = live.online().into_iter().filter(|user| user.id != caller);
-        names.extend(others.map(|user| user.username));
-    }
+    let present = app.rooms.online_in(room).await.into_iter();
+    names.extend(present.filter(|user| user.id != caller).map(|user| user.username));
     let now = Timestamp::now();
     let mut page = Page::first(Page::<UserId>::MAX);
     loop {
@@ -62,19 +83,21 @@ pub async fn online_in_room(app: &App, caller: UserId, room: RoomId) -> Result<V
 /// If the store does not answer.
 pub async fn online_peers(app: &App, caller: UserId) -> Result<Vec<String>> {
     let peers = app.store.peers_of(caller).await?;
-    let online = futures::stream::iter(peers)
+    let ids: Vec<UserId> = peers.iter().map(|(_, peer, _)| *peer).collect();
+    let connected = app.rooms.connected_among(&ids).await;
+    let (connected, others): (Vec<_>, Vec<_>) =
+        peers.into_iter().partition(|(_, peer, _)| connected.contains(peer));
+    let now = Timestamp::now();
+    let declared: Vec<Option<Username>> = futures::stream::iter(others)
         .map(|(_, peer, username)| async move {
-            if app.rooms.is_connected(peer) {
-                return Ok(Some(username));
-            }
             let user = app.store.user(peer).await?;
-            Ok(user.filter(|user| is_online(app, user)).map(|user| user.username))
+            Ok::<_, super::Error>(user.filter(|user| declares_online(user, now)).map(|_| username))
         })
-        .buffer_unordered(LOOKUPS_AT_ONCE);
-    let found: Vec<Result<_>> = online.collect().await;
-    let mut names = BTreeSet::new();
-    for name in found {
-        names.extend(name?.map(|name| name.as_str().to_owned()));
-    }
+        .buffer_unordered(LOOKUPS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let names = connected.into_iter().map(|(.., username)| username);
+    let names: BTreeSet<String> =
+        names.chain(declared.into_iter().flatten()).map(|name| name.as_str().to_owned()).collect();
     Ok(names.into_iter().collect())
 }

@@ -236,6 +236,7 @@ async fn served(session: &Session, id: RoomId) -> Result<Arc<LiveRoom>, Error> {
 async fn open_room(session: &Session, ack: &Ack, named: Option<RoomId>) -> Result<(), Error> {
     let id = room_of(session, named)?;
     let room = served(session, id).await?;
+    room.attend().await;
     let seq = room.delivered();
     let messages = session.newest_page(id, seq).await?;
     let epoch = session.sockets.app.epoch;

@@ -234,6 +234,8 @@ impl Session {
     ) -> Result<(), NotServed> {
         let app = &self.sockets.app;
         let Some(room) = app.rooms.live_room(id).await? else { return self.is_over() };
+        // What other nodes say of who is there may come while the past is told.
+        room.listen_to_others();
         match after.get(&id.to_string()) {
             Some(After::Bare(seq)) => room.reach(Seq(*seq)).await,
             Some(After::Full { seq, .. }) => room.reach(*seq).await,
@@ -258,6 +260,7 @@ impl Session {
             Entry::Resumed(from) => from,
         };
         room.serve(&self.connection, from, tail).await?;
+        room.attend().await;
         room.open(&self.connection, |online| {
             self.connection.tell("online_users", &self.names_of_others(online));
         });

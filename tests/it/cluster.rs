@@ -1,5 +1,7 @@
 //! Several nodes as one service.
 
+mod online;
+
 use std::time::Duration;
 
 use natter::bus::Subject;

@@ -6,5 +6,6 @@ mod model;
 mod order;
 mod outcomes;
 mod peers;
+mod presence;
 mod queue;
 mod stays;

@@ -1,6 +1,6 @@
 //! Socket.IO through a real node: what clients are told, and the library's traps (docs/ARCHITECTURE.md, "Sockets").
 
-mod client;
+pub(crate) mod client;
 #[path = "../shared/packet.rs"]
 mod packet;
 mod resume;
@@ -31,7 +31,7 @@ fn token(person: &Person) -> &str {
 }
 
 /// A room socket that has been told where it stands.
-async fn enter(node: &TestNode, person: &Person, room: &str) -> (Socket, Value) {
+pub(crate) async fn enter(node: &TestNode, person: &Person, room: &str) -> (Socket, Value) {
     let auth = json!({"token": token(person), "chat_room_id": room});
     let mut socket = Socket::connect(node.addr(), auth).await;
     assert_eq!(socket.next().await, Told::Connected);
@@ -41,7 +41,7 @@ async fn enter(node: &TestNode, person: &Person, room: &str) -> (Socket, Value) 
 }
 
 /// A session socket that has been told where it stands.
-async fn sign_on(node: &TestNode, person: &Person) -> (Socket, Value) {
+pub(crate) async fn sign_on(node: &TestNode, person: &Person) -> (Socket, Value) {
     let mut socket = Socket::connect(node.addr(), json!({"token": token(person)})).await;
     assert_eq!(socket.next().await, Told::Connected);
     let ready = socket.event("ready").await;

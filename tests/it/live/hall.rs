@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use crate::support::{Fault, Faulty};
 
 /// The longest that any condition is waited for.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a connection was told, in order.
 #[derive(Default)]

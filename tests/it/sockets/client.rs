@@ -122,6 +122,11 @@ impl Socket {
         }
     }
 
+    /// What was told and not asked for.
+    pub(crate) fn unread(&self) -> impl Iterator<Item = &Told> {
+        self.unread.iter()
+    }
+
     /// What is told next, of all.
     pub(crate) async fn next(&mut self) -> Told {
         match self.unread.pop_front() {

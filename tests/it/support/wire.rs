@@ -19,6 +19,8 @@ pub(crate) struct Wire {
 #[derive(Default)]
 struct State {
     is_cut: AtomicBool,
+    /// What is lost on the way in, and nobody knows.
+    deaf_to: Mutex<Option<Subject>>,
     received: Mutex<HashMap<Subject, u64>>,
 }
 
@@ -39,6 +41,11 @@ impl Wire {
     pub(crate) fn mend(&self) {
         self.state.is_cut.store(false, Ordering::SeqCst);
         self.link.send_modify(|link| *link = Link { is_up: true, losses: link.losses + 1 });
+    }
+
+    /// From now on what is said to this subject does not come in, and nobody knows.
+    pub(crate) fn deafen(&self, to: Option<Subject>) {
+        *self.state.deaf_to.lock().unwrap() = to;
     }
 
     /// What the node has received so far, by subject.
@@ -74,7 +81,8 @@ impl Bus for Wire {
         let (state, subject) = (Arc::clone(&self.state), subject.clone());
         tokio::spawn(async move {
             while let Some(delivery) = until_closed(&sender, heard.next()).await {
-                if state.is_cut.load(Ordering::SeqCst) {
+                let is_deaf = state.deaf_to.lock().unwrap().as_ref() == Some(&subject);
+                if is_deaf || state.is_cut.load(Ordering::SeqCst) {
                     continue;
                 }
                 *state.received.lock().unwrap().entry(subject.clone()).or_default() += 1;
