@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use natter::config::Config;
 use serde_json::{Value, json};
 
 use crate::sockets::client::Told;
@@ -36,9 +37,14 @@ async fn on(cluster: &Cluster, node: usize, person: &Person, name: &str) -> Pers
     there
 }
 
+/// Sockets that nobody reads from answer no ping.
+fn patient(config: &mut Config) {
+    config.socket.ping_timeout = Duration::from_secs(600);
+}
+
 #[tokio::test]
 async fn every_node_knows_who_is_online_whoever_serves_them() {
-    let cluster = Cluster::start(3).await;
+    let cluster = Cluster::with(3, patient).await;
     let (ann, ben) = (cluster.node(0).sign_up("ann").await, cluster.node(1).sign_up("ben").await);
     let room = ann.create_room("Everywhere").await;
     ben.enter(&room, &on(&cluster, 2, &ann, "ann").await).await;
@@ -72,7 +78,7 @@ async fn every_node_knows_who_is_online_whoever_serves_them() {
 
 #[tokio::test]
 async fn who_was_on_a_killed_node_goes_but_not_who_is_present_through_another_too() {
-    let mut cluster = Cluster::start(2).await;
+    let mut cluster = Cluster::with(2, patient).await;
     let ann = cluster.node(0).sign_up("ann").await;
     let (ben, cid) = (cluster.node(0).sign_up("ben").await, cluster.node(0).sign_up("cid").await);
     let room = ann.create_room("Fragile").await;
