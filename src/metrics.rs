@@ -102,6 +102,10 @@ pub struct Families {
     pub bus_losses: IntCounter,
     /// Who is present in a room, by `node`, each counted once a room.
     pub presence: IntGaugeVec,
+    /// How often the tails of all live rooms were looked up, because something may have been lost.
+    pub sweeps: IntCounter,
+    /// Events that were read from the store because they had not been heard.
+    pub repaired_events: IntCounter,
     /// How often other nodes were asked who is present in a room, because something that they had said was missed.
     pub presence_repairs: IntCounter,
 }
@@ -293,6 +297,14 @@ impl Families {
                 &["node"],
                 singles(&PRESENT_THROUGH),
             ),
+            sweeps: new.counter(
+                "natter_sweeps_total",
+                "Times that the tails of all live rooms were looked up, because something may have been lost.",
+            ),
+            repaired_events: new.counter(
+                "natter_repaired_events_total",
+                "Events that were read from the store because they had not been heard.",
+            ),
             presence_repairs: new.counter(
                 "natter_presence_repairs_total",
                 "Questions to other nodes who is present in a room, because something was missed.",
@@ -405,7 +417,7 @@ mod tests {
         let text = metrics.render();
         let types: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-        assert_eq!(types.len(), 21, "{types:?}");
+        assert_eq!(types.len(), 23, "{types:?}");
         for line in types {
             let (name, kind) = line.split_once(' ').unwrap();
             assert!(name.starts_with("natter_"), "{name}");

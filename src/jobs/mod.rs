@@ -4,3 +4,4 @@
 pub mod deletions;
 pub mod media_gc;
 pub mod revocations;
+pub mod stays;

@@ -6,12 +6,16 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::domain::Timestamp;
 use crate::http::trace::chain;
+use crate::jobs::stays::{self, Stays};
 use crate::jobs::{deletions, media_gc, revocations};
 
 /// Starts every job. They end with `stop`, between two runs or, as each is safe to run twice, in
 /// the middle of one.
 pub(crate) fn start(app: App, stop: CancellationToken) {
     tokio::spawn(stop.clone().run_until_cancelled_owned(follow_revocations(app.clone())));
+    if app.bus.reaches_others() {
+        tokio::spawn(stop.clone().run_until_cancelled_owned(follow_stays(app.clone())));
+    }
     tokio::spawn(stop.clone().run_until_cancelled_owned(finish_deletions(app.clone())));
     tokio::spawn(stop.run_until_cancelled_owned(collect_media(app)));
 }
@@ -25,6 +29,18 @@ async fn follow_revocations(app: App) {
         match revocations::run_once(&app, since, Timestamp::now()).await {
             Ok(seen) => since = seen,
             Err(error) => tracing::warn!(%error, "revocations are looked for again"),
+        }
+    }
+}
+
+async fn follow_stays(app: App) {
+    let mut stays = Stays::since(Timestamp::now());
+    let mut ticks = tokio::time::interval(stays::INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = stays.run_once(&app, Timestamp::now()).await {
+            tracing::warn!(%error, "changes of memberships are looked for again");
         }
     }
 }

@@ -129,6 +129,11 @@ impl Feed {
         self.state().delivered
     }
 
+    /// How many listen.
+    pub(crate) fn listeners(&self) -> usize {
+        self.state().connections.len()
+    }
+
     /// Whether nobody listens.
     pub(crate) fn is_idle(&self) -> bool {
         self.state().connections.is_empty()

@@ -307,6 +307,7 @@ impl Shared {
                     return;
                 }
             };
+            self.metrics.repaired_events.inc_by(events.len() as u64);
             let events: Vec<_> = events.into_iter().map(Arc::new).collect();
             match self.feed.deliver(&events) {
                 Ok(ended) => self.delivered(&events, ended),

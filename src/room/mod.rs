@@ -16,6 +16,7 @@ mod live;
 mod outbox;
 mod peers;
 mod presence;
+mod sweep;
 mod typing;
 mod writer;
 
@@ -129,6 +130,9 @@ impl Rooms {
         let (hub, last_seen) = (Arc::clone(&inner.hub), LastSeen::new(Arc::clone(&inner.store)));
         tokio::spawn(tell_presence(Arc::downgrade(&inner), hub, last_seen));
         tokio::spawn(let_idle_go(Arc::downgrade(&inner)));
+        if inner.peers.reach_others() {
+            tokio::spawn(sweep::follow_losses(Arc::downgrade(&inner)));
+        }
         tokio::spawn(echoes::tell(Arc::downgrade(&inner), inner.peers.echoes.clone()));
         tokio::spawn(take_in_entered(Arc::downgrade(&inner), entering));
         Self(inner)

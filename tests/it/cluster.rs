@@ -1,5 +1,6 @@
 //! Several nodes as one service.
 
+mod losses;
 mod online;
 
 use std::time::Duration;
