@@ -84,8 +84,7 @@ impl Presence {
         let (ended, asked): (Vec<BootId>, Vec<BootId>) = silent
             .map(|(node, _)| *node)
             .partition(|node| silent_for(&state.elsewhere[node]) >= LEASE);
-        let is_news =
-            ended.into_iter().fold(false, |is_news, node| state.end(node, now) || is_news);
+        let is_news = ended.into_iter().filter(|node| state.end(*node, now)).count() > 0;
         (asked.into_iter().filter(|node| state.has_people(*node)).collect(), is_news)
     }
 
