@@ -1,4 +1,4 @@
-//! How much one user or one address may ask for, on this node.
+//! How much one user or one address may ask for, on this node; of messages on all nodes, which tell each other who sends many.
 //!
 //! Everything is counted in memory, in tables that forget who has been quiet and never grow beyond
 //! [`MAX_KEYS`]: whoever fills one with made-up keys frees no key that is over its limit.
@@ -8,6 +8,7 @@ mod concurrent;
 mod window;
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 pub use self::concurrent::Held;
@@ -45,6 +46,8 @@ pub struct Limiter {
     messages: Buckets<UserId>,
     handshakes: Concurrent<Network>,
     sockets: Concurrent<Network>,
+    /// How many other nodes count as well.
+    others: AtomicUsize,
 }
 
 impl Limiter {
@@ -60,6 +63,7 @@ impl Limiter {
             ),
             handshakes: Concurrent::new(limits.pending_handshakes_per_address),
             sockets: Concurrent::new(limits.sockets_per_address),
+            others: AtomicUsize::new(0),
         }
     }
 
@@ -90,14 +94,25 @@ impl Limiter {
             .map_err(|wait| wait.because(detail))
     }
 
-    /// Counts a message of `user`, on whatever way it came.
+    /// So many other nodes count as well, and tell each other.
+    pub fn share(&self, others: usize) {
+        self.others.store(others, Ordering::Relaxed);
+    }
+
+    /// Another node has let so many messages of `user` pass.
+    pub fn passed_elsewhere(&self, user: UserId, messages: u32) {
+        self.messages.taken_elsewhere(user, messages, Instant::now());
+    }
+
+    /// Counts a message of `user`, on whatever way it came. Answers how many the other nodes are to be told of, often none.
     ///
     /// # Errors
     ///
     /// [`Exceeded`] beyond `limits.message_burst` at once, or `limits.messages_per_second` in the long run.
-    pub fn message(&self, user: UserId) -> Result<(), Exceeded> {
+    pub fn message(&self, user: UserId) -> Result<u32, Exceeded> {
         let detail = "You are sending too many messages.";
-        self.messages.take(user, Instant::now()).map_err(|wait| wait.because(detail))
+        let others = self.others.load(Ordering::Relaxed);
+        self.messages.take(user, Instant::now(), others).map_err(|wait| wait.because(detail))
     }
 
     /// Counts a connection that has not yet said who it is, until the answer is dropped.

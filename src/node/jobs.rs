@@ -8,6 +8,7 @@ use crate::domain::Timestamp;
 use crate::http::trace::chain;
 use crate::jobs::stays::{self, Stays};
 use crate::jobs::{deletions, media_gc, revocations};
+use crate::service::spending;
 
 /// Starts every job. They end with `stop`, between two runs or, as each is safe to run twice, in
 /// the middle of one.
@@ -15,6 +16,7 @@ pub(crate) fn start(app: App, stop: CancellationToken) {
     tokio::spawn(stop.clone().run_until_cancelled_owned(follow_revocations(app.clone())));
     if app.bus.reaches_others() {
         tokio::spawn(stop.clone().run_until_cancelled_owned(follow_stays(app.clone())));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(spending::follow(app.clone())));
     }
     tokio::spawn(stop.clone().run_until_cancelled_owned(finish_deletions(app.clone())));
     tokio::spawn(stop.run_until_cancelled_owned(collect_media(app)));

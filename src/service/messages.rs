@@ -6,7 +6,7 @@
 
 use super::attachments;
 use super::memberships::{refusal_of_outsider, require};
-use super::{Error, Result, new_nonce, parse_id};
+use super::{Error, Result, new_nonce, parse_id, spending};
 use crate::api::{MessageView, NewMessage, TypingSignal};
 use crate::app::App;
 use crate::domain::attachment::Upload;
@@ -69,7 +69,7 @@ pub async fn prepare(
     new: NewMessage,
     inline: Option<InlineFile<'_>>,
 ) -> Result<Command> {
-    app.limits.message(author.id)?;
+    spending::message(app, author.id)?;
     let named = new.attachment_id.as_deref();
     let named = named.map(|id| parse_id("attachment_id", id)).transpose()?;
     if new.content.len() > MessageText::MAX_BYTES {

@@ -11,6 +11,7 @@ pub mod operator;
 pub mod presence;
 pub mod rooms;
 pub mod sessions;
+pub mod spending;
 
 pub use error::Error;
 

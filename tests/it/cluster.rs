@@ -1,5 +1,6 @@
 //! Several nodes as one service.
 
+mod limits;
 mod losses;
 mod online;
 
