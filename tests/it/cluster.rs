@@ -1,5 +1,6 @@
 //! Several nodes as one service.
 
+mod epoch;
 mod limits;
 mod losses;
 mod online;
