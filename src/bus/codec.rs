@@ -107,7 +107,10 @@ pub enum Word {
         payload: Box<RawValue>,
     },
     /// Their connections end for good.
-    Revoked,
+    Revoked {
+        /// Only those that were let in while the account's generation was lower.
+        below: Option<u32>,
+    },
 }
 
 /// One event.

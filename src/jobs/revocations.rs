@@ -22,7 +22,10 @@ const OVERLAP: Duration = Duration::from_secs(5);
 /// [`crate::service::Error::Unavailable`] if the store does not answer.
 pub async fn run_once(app: &App, since: Timestamp, now: Timestamp) -> Result<Timestamp> {
     for (user, at) in app.store.revoked(since).await? {
-        app.rooms.revoke_before(user, at);
+        if app.rooms.is_connected(user) {
+            let account = app.store.user(user).await?.filter(|account| !account.is_disabled);
+            app.rooms.revoke_before(user, at, account.map(|account| account.generation));
+        }
     }
     Ok(now.minus(OVERLAP))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::live::LiveRoom;
 use super::outbox::{Ended, Outbox, Packet};
 use crate::api::UserBrief;
-use crate::domain::{ConnectionId, RoomId, Seq, UserId};
+use crate::domain::{ConnectionId, Generation, RoomId, Seq, UserId};
 
 /// Which rooms a connection serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Connection {
     pub outbox: Arc<Outbox>,
     /// What the client has asked and has no answer yet.
     pub questions: Arc<Questions>,
+    /// Of the account, when the connection was let in.
+    generation: OnceLock<Generation>,
     revoked: AtomicBool,
     places: Mutex<Places>,
 }
@@ -68,8 +70,19 @@ impl Connection {
     /// A connection that serves no room yet.
     pub fn new(id: ConnectionId, user: UserBrief, scope: Scope, outbox: Arc<Outbox>) -> Arc<Self> {
         let questions = Arc::default();
-        let (revoked, places) = (AtomicBool::new(false), Mutex::default());
-        Arc::new(Self { id, user, scope, outbox, questions, revoked, places })
+        let (generation, revoked, places) =
+            (OnceLock::new(), AtomicBool::new(false), Mutex::default());
+        Arc::new(Self { id, user, scope, outbox, questions, generation, revoked, places })
+    }
+
+    /// Notes the generation of the account that the connection was let in with.
+    pub fn verified(&self, generation: Generation) {
+        self.generation.get_or_init(|| generation);
+    }
+
+    /// The generation of the account that it was let in with, if that was noted.
+    pub(crate) fn generation(&self) -> Option<Generation> {
+        self.generation.get().copied()
     }
 
     /// Whose connection it is.

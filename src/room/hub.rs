@@ -104,13 +104,6 @@ impl Hub {
         self.state().users.keys().copied().collect()
     }
 
-    /// Ends every connection of the user for good.
-    pub(crate) fn disconnect(&self, user: UserId) {
-        for connection in self.of(user) {
-            connection.revoke();
-        }
-    }
-
     /// Ends a connection so that its client comes back.
     pub(crate) fn end(connection: &Connection, why: Ended) {
         connection.outbox.end(why);

@@ -16,6 +16,7 @@ mod live;
 mod outbox;
 mod peers;
 mod presence;
+mod revocation;
 mod sweep;
 mod typing;
 mod writer;
@@ -42,7 +43,7 @@ pub use typing::TYPING_EXPIRES;
 pub use writer::Reply;
 
 use crate::bus::codec::Word;
-use crate::domain::{Body, BootId, ConnectionId, RoomId, Seq, Timestamp, UserId};
+use crate::domain::{Body, BootId, ConnectionId, RoomId, Seq, UserId};
 use crate::metrics::Metrics;
 use crate::store::{DynStore, StoreError};
 use errands::{Errand, Heard};
@@ -238,23 +239,6 @@ impl Rooms {
             room.let_go(connection);
             if was_present {
                 self.0.hub.is_restless(room.id);
-            }
-        }
-    }
-
-    /// Ends every connection of a user for good: their session was revoked.
-    pub fn revoke(&self, user: UserId) {
-        self.0.hub.disconnect(user);
-        self.0.peers.say(user, || Word::Revoked);
-    }
-
-    /// Ends the connections of a user that were made by `at`, when their session was revoked elsewhere.
-    /// One made since has been verified against what is stored since, and stays.
-    pub fn revoke_before(&self, user: UserId, at: Timestamp) {
-        let latest = ConnectionId::new(at.as_millis(), u64::MAX);
-        for connection in self.0.hub.of(user) {
-            if connection.id <= latest {
-                connection.revoke();
             }
         }
     }

@@ -17,7 +17,7 @@ use super::{Inner, Rooms};
 use crate::bus::codec::{Frame, Present, Signal, Word};
 use crate::bus::seal::{MAX_AGE, Opened, Replays, Seal};
 use crate::bus::{DynBus, Link, Replies, Subject, Subscription};
-use crate::domain::{BootId, Epoch, Event, RoomId, Seq, Timestamp, UserId};
+use crate::domain::{BootId, Epoch, Event, Generation, RoomId, Seq, Timestamp, UserId};
 use crate::nodes::Nodes;
 
 /// The fleeting events that nodes tell each other of.
@@ -278,7 +278,7 @@ pub(crate) async fn attend(rooms: Weak<Inner>, user: UserId, mut heard: Subscrip
 fn take_word(rooms: &Rooms, user: UserId, word: Word) {
     match word {
         Word::Entered { room, seq } => rooms.0.hub.entered(user, room, seq),
-        Word::Revoked => rooms.0.hub.disconnect(user),
+        Word::Revoked { below } => rooms.revoke_here(user, below.map(Generation)),
         Word::Told { room, name, payload } => {
             if let Some(name) = known(&name) {
                 rooms.tell_here(user, room, name, &Arc::from(payload));

@@ -122,7 +122,7 @@ pub(crate) async fn change_password(
     let password_hash = Some(app.passwords.hash(new).await?);
     let change = UserChange { password_hash, revoke: true, ..UserChange::default() };
     let user = app.store.update_user(user.id, change).await?;
-    app.rooms.revoke(user.id);
+    app.rooms.revoke(user.id, Some(user.generation));
     sessions::issue(app, &user, Timestamp::now())
 }
 
@@ -134,8 +134,8 @@ pub(crate) async fn change_password(
 /// [`Error::NotFound`]; [`Error::Unavailable`].
 pub(crate) async fn revoke(app: &App, user: UserId) -> Result<()> {
     let change = UserChange { revoke: true, online_until: Some(None), ..UserChange::default() };
-    app.store.update_user(user, change).await?;
-    app.rooms.revoke(user);
+    let account = app.store.update_user(user, change).await?;
+    app.rooms.revoke(user, Some(account.generation));
     Ok(())
 }
 

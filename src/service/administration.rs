@@ -58,7 +58,7 @@ pub async fn change_user(app: &App, id: UserId, given: AccountChange) -> Result<
     }
     let user = app.store.update_user(id, change).await.map_err(found_before)?;
     if revoke {
-        app.rooms.revoke(id);
+        app.rooms.revoke(id, Some(user.generation));
     }
     Ok(user)
 }
@@ -95,7 +95,7 @@ fn check(
 /// [`Error::NotFound`]; [`Error::Conflict`] if nobody would be left to administer; [`Error::Unavailable`].
 pub async fn delete_user(app: &App, id: UserId) -> Result<()> {
     app.store.remove_user(id).await.map_err(found_before)?;
-    app.rooms.revoke(id);
+    app.rooms.revoke(id, None);
     // The account is gone whatever becomes of this, and the job that ends unfinished deletions takes it up.
     if let Err(error) = memberships::end_all(app, id).await {
         tracing::warn!(user.id = %id, error = &error as &dyn std::error::Error, "a deleted user leaves rooms later");

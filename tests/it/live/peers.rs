@@ -9,7 +9,7 @@ use bytes::Bytes;
 use natter::bus::codec::{Frame, Word};
 use natter::bus::seal::Seal;
 use natter::bus::{Bus, DynBus, Link, LocalBus, MAX_PAYLOAD, Replies, Subject, Subscription};
-use natter::domain::{BootId, Epoch, Role, Seq};
+use natter::domain::{BootId, Epoch, Generation, Role, Seq};
 use natter::keys::Keys;
 use natter::room::{Change, Scope};
 use serde_json::json;
@@ -166,7 +166,7 @@ async fn what_is_fleeting_and_the_end_of_a_session_reach_the_other_node() {
     tape.wait("typing", |tape| tape.names().contains(&"typing".to_owned())).await;
     hall.rooms.tell_user(guest.id, "join_request", &json!({}));
     tape.wait("a word", |tape| tape.names().contains(&"join_request".to_owned())).await;
-    hall.rooms.revoke(guest.id);
+    hall.rooms.revoke(guest.id, None);
     tape.wait("the end", |tape| tape.disconnected.load(Ordering::SeqCst)).await;
 }
 
@@ -201,4 +201,28 @@ async fn what_is_forged_or_not_understood_changes_nothing() {
     hall.say(&hall.owner, "also true").await.unwrap();
     tape.wait_for(3).await;
     assert_eq!(tape.lasting(), [(2, "true".to_owned()), (3, "also true".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_late_word_of_a_revocation_ends_nobody_who_is_back_with_a_newer_token() {
+    let hall = Hall::new().await;
+    let other = rooms_over(&hall.store, &hall.bus).await;
+    let mut tapes = Vec::new();
+    for rooms in [&hall.rooms, &other] {
+        for generation in [1, 2] {
+            let (session, tape) = connection(&hall.owner, Scope::Session);
+            session.verified(Generation(generation));
+            rooms.connect(&session).unwrap();
+            tapes.push((generation, session, tape));
+        }
+    }
+    hall.rooms.revoke(hall.owner.id, Some(Generation(2)));
+    for (_, _, tape) in tapes.iter().filter(|(generation, ..)| *generation == 1) {
+        tape.wait("the end", |tape| tape.disconnected.load(Ordering::SeqCst)).await;
+    }
+    hall.rooms.tell_user(hall.owner.id, "join_request", &json!({}));
+    for (_, session, tape) in tapes.iter().filter(|(generation, ..)| *generation == 2) {
+        tape.hears("join_request").await;
+        assert!(!session.is_revoked());
+    }
 }
