@@ -50,6 +50,9 @@ struct Flags {
     /// How nodes hear from each other [variable: NATTER_BUS_URL] [default: local:]
     #[arg(long, global = true, value_name = "URL")]
     bus: Option<String>,
+    /// Take a bus or a database elsewhere that asks for no credentials [variable: NATTER_INSECURE]
+    #[arg(long, global = true)]
+    insecure: bool,
     /// Where uploaded files are kept [variable: NATTER_MEDIA_URL] [default: file:]
     #[arg(long, global = true, value_name = "URL")]
     media: Option<String>,
@@ -135,6 +138,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Config(error) => error.into(),
+            StartError::Bus(error) => Self { code: MISCONFIGURED, ..Self::other(error) },
             // It can be no account, or is somebody's: the configuration is wrong.
             StartError::FirstAdmin(service::Error::Invalid(_) | service::Error::Conflict(..)) => {
                 Self { code: MISCONFIGURED, ..Self::other(error) }
@@ -159,6 +163,7 @@ impl Flags {
             ("store", self.store),
             ("bus", self.bus),
             ("media", self.media),
+            ("insecure", self.insecure.then(|| "true".to_owned())),
         ];
         let given = flags.into_iter().filter_map(|(flag, value)| Some((flag, value?)));
         Sources::of_process(self.config, given.collect())
@@ -198,9 +203,10 @@ mod tests {
             store: text("sqlite:/s"),
             bus: text("local:"),
             media: text("file:/m"),
+            insecure: true,
         };
         let sources = Sources { environment: Vec::new(), ..flags.sources() };
-        assert_eq!(sources.flags.len(), 6);
+        assert_eq!(sources.flags.len(), 7);
         assert!(Config::load(&sources).is_ok());
     }
 }

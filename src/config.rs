@@ -9,6 +9,8 @@
 //! `media`, and what `first_admin` asks for to the accounts service.
 
 mod bucket;
+mod bus;
+mod exposed;
 mod limit;
 mod load;
 mod media;
@@ -26,6 +28,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use self::bucket::Bucket;
+pub use self::bus::{BusAccess, BusCredentials, Wrong};
 pub use self::limit::{Limit, Limits};
 pub use self::load::{ConfigError, Provenance, Sources};
 pub use self::media::{Addressing, MediaConfig, MediaServe};
@@ -51,6 +54,10 @@ pub struct Config {
     pub store: StoreUrl,
     /// `bus.url`: how nodes tell each other that something happened.
     pub bus: BusUrl,
+    /// `bus.*` beside the URL: who the node is to its bus.
+    pub bus_access: BusAccess,
+    /// `insecure`: a bus or a database elsewhere may be one without credentials.
+    pub insecure: bool,
     /// `media.*`: where uploaded files are kept, and who hands them out.
     pub media: MediaConfig,
     /// `auth.*`: tokens, passwords, the first administrator.
@@ -176,6 +183,8 @@ impl Default for Config {
             data_dir: PathBuf::from("./natter-data"),
             store: StoreUrl::Sqlite { path: None },
             bus: BusUrl::Local,
+            bus_access: BusAccess::default(),
+            insecure: false,
             media: MediaConfig::default(),
             auth: AuthConfig::default(),
             signup: Signup::Open,
@@ -264,7 +273,9 @@ impl Config {
     fn check_parts(&self) -> Result<(), (&'static str, String)> {
         self.store.supported().map_err(|why| ("store.url", why))?;
         self.media.check()?;
+        self.bus_access.check(&self.bus)?;
         self.check_mode()?;
+        self.check_exposure()?;
         if self.metrics.listen.is_some_and(|own| own == self.listen && own.port() != 0) {
             return Err(("metrics.listen", "must not be the public address".to_owned()));
         }

@@ -60,8 +60,8 @@ pub enum StartError {
         source: io::Error,
     },
     /// The bus cannot be used.
-    #[error("bus.url: {0}")]
-    Bus(#[source] crate::bus::BusError),
+    #[error(transparent)]
+    Bus(#[from] crate::bus::BusError),
     /// The store cannot be opened.
     #[error("store.url: cannot open the store")]
     Store(#[source] StoreError),

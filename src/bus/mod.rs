@@ -24,7 +24,7 @@ pub use local::LocalBus;
 pub use nats::NatsBus;
 pub use subject::Subject;
 
-use crate::config::{BusUrl, NatsUrl};
+use crate::config::{BusAccess, BusUrl, NatsUrl};
 use crate::domain::BootId;
 use crate::metrics::Metrics;
 
@@ -44,24 +44,40 @@ pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// What is configured can never work.
-    #[error("{0}")]
-    Unusable(String),
+    #[error("{setting}: {why}")]
+    Unusable {
+        /// The setting with it.
+        setting: &'static str,
+        /// What is wrong.
+        why: String,
+    },
     /// The server is there and does not let this node in.
-    #[error("the server refuses the credentials ({0})")]
-    Refused(String),
+    #[error("{setting}: the NATS server refuses the credentials ({why})")]
+    Refused {
+        /// The setting with the credentials.
+        setting: &'static str,
+        /// What the server says.
+        why: String,
+    },
 }
 
-/// The bus that `url` names, for the node `boot`. One that is away is tried for ever, and its link is down until then.
+/// The bus that `url` names, for the node `boot`, which is to it who `access` says. One that is away is tried for ever, and its link is down until then.
 ///
 /// # Errors
 ///
 /// [`BusError`].
-pub async fn connect(url: &BusUrl, boot: BootId, metrics: Metrics) -> Result<DynBus, BusError> {
+pub async fn connect(
+    url: &BusUrl,
+    access: &BusAccess,
+    boot: BootId,
+    metrics: Metrics,
+) -> Result<DynBus, BusError> {
     match url {
         BusUrl::Local => Ok(Arc::new(LocalBus::alone())),
         BusUrl::Nats { url } => {
-            let url = NatsUrl::parse(url.expose()).map_err(BusError::Unusable)?;
-            Ok(Arc::new(NatsBus::connect(&url, boot, metrics).await?))
+            let url = NatsUrl::parse(url.expose());
+            let url = url.map_err(|why| BusError::Unusable { setting: "bus.url", why })?;
+            Ok(Arc::new(NatsBus::connect(&url, access, boot, metrics).await?))
         }
     }
 }
@@ -94,6 +110,10 @@ pub trait Bus: Send + Sync {
     /// Returns once the bus knows of every earlier [`Bus::subscribe`] of this node: what is published from then on,
     /// on the same server, is heard. At the latest after [`SETTLE_TIMEOUT`], at once while the link is down.
     async fn settled(&self);
+
+    /// Returns once the bus has taken what was published so far: to be awaited before the process ends. At the latest after
+    /// [`SETTLE_TIMEOUT`].
+    async fn close(&self) {}
 
     /// Whether other nodes may listen. If not, nothing need be published or listened to.
     fn reaches_others(&self) -> bool;

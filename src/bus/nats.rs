@@ -23,13 +23,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
 
 use super::{Bus, BusError, Delivery, Link, Replies, Reply, SETTLE_TIMEOUT, Subject, Subscription};
-use crate::config::NatsUrl;
+use crate::config::{BusAccess, NatsUrl};
 use crate::domain::BootId;
 use crate::metrics::Metrics;
 use inbox::Probe;
 use line::Line;
+use options::Options;
 use outgoing::Work;
 
 /// How long a start waits for the server before it goes on without.
@@ -42,53 +44,51 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct NatsBus {
     client: Client,
     line: Arc<Line>,
+    /// Takes in what comes to this node's own addresses.
+    taking_in: AbortHandle,
 }
 
 impl NatsBus {
-    /// Connects to the servers of `url`, for the node `boot`. Without a server it goes on trying, and the link is down until then.
+    /// Connects to the servers of `url` as who `access` says, for the node `boot`. Without a server it goes on trying, and the
+    /// link is down until then.
     ///
     /// # Errors
     ///
     /// [`BusError`]: what is configured can never work, or the server refuses the credentials.
-    pub async fn connect(url: &NatsUrl, boot: BootId, metrics: Metrics) -> Result<Self, BusError> {
+    pub async fn connect(
+        url: &NatsUrl,
+        access: &BusAccess,
+        boot: BootId,
+        metrics: Metrics,
+    ) -> Result<Self, BusError> {
         let line = Arc::new(Line::new(boot, metrics));
         let servers = options::servers(url)?;
-        let options = || options::options(url, format!("natter {boot}"), &line);
-        let first = tokio::time::timeout(FIRST_CONNECT, options().connect(&servers[..])).await;
-        let (client, is_there) = match first {
+        let options = Options::new(url, access, &line)?;
+        let first = options.build()?.connect(&servers[..]);
+        let (client, is_there) = match tokio::time::timeout(FIRST_CONNECT, first).await {
             Ok(Ok(client)) => (client, true),
-            Ok(Err(error)) if options::is_refusal(&error) => {
-                return Err(BusError::Refused(error.to_string()));
-            }
+            Ok(Err(error)) if options::is_refusal(&error) => return Err(options.refused(&error)),
             failed => {
                 let error = match failed {
                     Ok(Err(error)) => error.to_string(),
                     _ => "no answer in time".to_owned(),
                 };
                 tracing::warn!(%error, "the bus is not there yet; it is tried again and again");
-                let client = options().retry_on_initial_connect().connect(&servers[..]).await;
-                (client.map_err(|error| BusError::Unusable(error.to_string()))?, false)
+                let again = options.build()?.retry_on_initial_connect().connect(&servers[..]);
+                (again.await.map_err(|error| options::unusable("bus.url", error))?, false)
             }
         };
-        let bus = Self { client: client.clone(), line };
-        let answers = bus.listen(bus.line.inbox.everything());
-        tokio::spawn(drive(client.clone(), Arc::clone(&bus.line)));
-        tokio::spawn(inbox::take_in(Arc::clone(&bus.line), answers));
-        tokio::spawn(look(client, Arc::clone(&bus.line)));
+        let answers = listen(&line, line.inbox.everything());
+        let taking_in = tokio::spawn(inbox::take_in(Arc::clone(&line), answers)).abort_handle();
+        tokio::spawn(drive(client.clone(), Arc::clone(&line)));
+        tokio::spawn(look(client.clone(), Arc::clone(&line)));
+        let bus = Self { client, line, taking_in };
         if is_there {
             let mut link = bus.link();
             // Whoever starts with a bus that is there need not know that it may be away.
             let _ = tokio::time::timeout(SETTLE_TIMEOUT, link.wait_for(|link| link.is_up)).await;
         }
         Ok(bus)
-    }
-
-    /// The messages to `subject`, which may hold a wildcard, once the server knows of it.
-    fn listen(&self, subject: String) -> stream::BoxStream<'static, Message> {
-        let (subscribed, subscriber) = oneshot::channel();
-        self.line.outgoing.subscribe(subject, subscribed);
-        let messages = subscriber.map(|subscriber| stream::iter(subscriber.ok()).flatten());
-        messages.flatten_stream().boxed()
     }
 
     fn send(&self, subject: &Subject, reply: Option<String>, payload: Bytes) -> bool {
@@ -122,7 +122,7 @@ impl Bus for NatsBus {
 
     fn subscribe(&self, subject: &Subject) -> Subscription {
         let metrics = self.line.metrics.clone();
-        let deliveries = self.listen(subject.as_str().to_owned()).map(move |message| {
+        let deliveries = listen(&self.line, subject.as_str().to_owned()).map(move |message| {
             metrics.bus_received();
             Delivery {
                 payload: message.payload,
@@ -137,6 +137,13 @@ impl Bus for NatsBus {
         if self.line.outgoing.settle(settled) {
             // An error is the end of the connection: then there is nothing to wait for.
             let _ = tokio::time::timeout(SETTLE_TIMEOUT, is_settled).await;
+        }
+    }
+
+    async fn close(&self) {
+        let (parted, has_parted) = oneshot::channel();
+        if self.line.outgoing.part(parted) {
+            let _ = tokio::time::timeout(SETTLE_TIMEOUT, has_parted).await;
         }
     }
 
@@ -157,6 +164,7 @@ impl Drop for NatsBus {
     fn drop(&mut self) {
         self.line.outgoing.close();
         self.line.inbox.clear();
+        self.taking_in.abort();
     }
 }
 
@@ -164,6 +172,14 @@ impl std::fmt::Debug for NatsBus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NatsBus").field("link", &*self.line.link.borrow()).finish_non_exhaustive()
     }
+}
+
+/// The messages to `subject`, which may hold a wildcard, once the server knows of it.
+fn listen(line: &Line, subject: String) -> stream::BoxStream<'static, Message> {
+    let (subscribed, subscriber) = oneshot::channel();
+    line.outgoing.subscribe(subject, subscribed);
+    let messages = subscriber.map(|subscriber| stream::iter(subscriber.ok()).flatten());
+    messages.flatten_stream().boxed()
 }
 
 /// Hands on to the client library what waits, one after the other. Here it may wait for the server.

@@ -210,6 +210,9 @@ impl Loading {
             });
             self.config.auth.secret_key = Some(self.blame("secret_key_file", key)?);
         }
+        if let Err((key, why)) = self.config.bus_access.read_secret_files() {
+            return self.blame(key, Err(why));
+        }
         let admin = self.config.auth.first_admin.as_ref();
         if let Some(file) = admin.and_then(|admin| admin.password_file.clone()) {
             let password = self.blame("auth.admin_password_file", secret::read(&file))?;
@@ -238,6 +241,8 @@ fn text_of(value: &Value, form: Form) -> Result<String, String> {
         (Form::Text, other) => Err(format!("needs a \"text\", not a {}", other.type_str())),
         (Form::Number, Value::Integer(number)) => Ok(number.to_string()),
         (Form::Number, other) => Err(format!("needs a whole number, not a {}", other.type_str())),
+        (Form::Switch, Value::Boolean(is_on)) => Ok(is_on.to_string()),
+        (Form::Switch, other) => Err(format!("needs true or false, not a {}", other.type_str())),
         (Form::List, Value::Array(items)) => {
             let texts = items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
             texts.map(|texts| texts.join(",")).ok_or_else(|| "needs a list of texts".to_owned())

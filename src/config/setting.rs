@@ -24,6 +24,8 @@ pub(super) enum Form {
     Number,
     /// `["text", "text"]`
     List,
+    /// `true` or `false`
+    Switch,
 }
 
 /// One thing that can be set.
@@ -61,6 +63,10 @@ impl Setting {
         Self { form: Form::List, ..self }
     }
 
+    const fn switch(self) -> Self {
+        Self { form: Form::Switch, ..self }
+    }
+
     /// The name in the environment: `NATTER_AUTH_BCRYPT_COST`. The secret key alone has the name
     /// that deployments of the predecessor already set.
     pub(super) fn variable(&self) -> String {
@@ -77,6 +83,25 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("data_dir", |c, v| put(&mut c.data_dir, path(v))).flag("data-dir"),
     Setting::new("store.url", |c, v| put(&mut c.store, StoreUrl::parse(v))).flag("store"),
     Setting::new("bus.url", |c, v| put(&mut c.bus, BusUrl::parse(v))).flag("bus"),
+    Setting::new("bus.user", |c, v| put(&mut c.bus_access.user, Ok(optional_text(v)))),
+    Setting::new("bus.password", |c, v| put(&mut c.bus_access.password, Ok(optional_secret(v))))
+        .environment_only(),
+    Setting::new("bus.password_file", |c, v| {
+        put(&mut c.bus_access.password_file, Ok(optional_path(v)))
+    }),
+    Setting::new("bus.token", |c, v| put(&mut c.bus_access.token, Ok(optional_secret(v))))
+        .environment_only(),
+    Setting::new("bus.token_file", |c, v| put(&mut c.bus_access.token_file, Ok(optional_path(v)))),
+    Setting::new("bus.nkey_file", |c, v| put(&mut c.bus_access.nkey_file, Ok(optional_path(v)))),
+    Setting::new("bus.credentials_file", |c, v| {
+        put(&mut c.bus_access.credentials_file, Ok(optional_path(v)))
+    }),
+    Setting::new("bus.ca_file", |c, v| put(&mut c.bus_access.ca_file, Ok(optional_path(v)))),
+    Setting::new("bus.certificate_file", |c, v| {
+        put(&mut c.bus_access.certificate_file, Ok(optional_path(v)))
+    }),
+    Setting::new("bus.key_file", |c, v| put(&mut c.bus_access.key_file, Ok(optional_path(v)))),
+    Setting::new("insecure", |c, v| put(&mut c.insecure, switch(v))).flag("insecure").switch(),
     Setting::new("media.url", |c, v| put(&mut c.media.url, MediaUrl::parse(v))).flag("media"),
     Setting::new("media.endpoint", |c, v| put(&mut c.media.endpoint, server(v))),
     Setting::new("media.public_endpoint", |c, v| put(&mut c.media.public_endpoint, server(v))),
@@ -202,6 +227,22 @@ fn path(text: &str) -> Result<PathBuf, String> {
 /// Empty means not set, as compose files and charts pass what nobody gave them.
 fn optional_path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+fn optional_text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn optional_secret(text: &str) -> Option<Secret> {
+    (!text.is_empty()).then(|| Secret::new(text))
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text.trim() {
+        "true" => Ok(true),
+        "false" | "" => Ok(false),
+        other => Err(format!("{other:?} is neither true nor false")),
+    }
 }
 
 /// An empty secret is no unset one: who set it wanted one, and all nodes to share it.

@@ -77,8 +77,8 @@ pub(super) async fn open(
     prepare(config)?;
     let store = store::connect(&config.store, &config.data_dir, access).await;
     let store = store.map_err(StartError::Store)?;
-    let bus = bus::connect(&config.bus, identity.boot, identity.metrics.clone()).await;
-    let bus = bus.map_err(StartError::Bus)?;
+    let metrics = identity.metrics.clone();
+    let bus = bus::connect(&config.bus, &config.bus_access, identity.boot, metrics).await?;
     Ok(Shared { store, bus })
 }
 

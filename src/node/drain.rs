@@ -60,6 +60,7 @@ impl Node {
         // Also in a hurry: what is being stored is told, or not, but not torn.
         _ = tokio::time::timeout(LAST_WORDS, self.quiet()).await;
         self.app.nodes.leave();
+        self.app.bus.close().await;
         if self.has_own_store {
             self.app.store.close().await;
         }

@@ -1,6 +1,10 @@
 //! The contract of the bus, run on every adapter, and what NATS alone has.
 
+mod accounts;
+mod credentials;
+mod foreign;
 mod nats;
+mod rooms;
 
 use std::time::Duration;
 
@@ -9,9 +13,10 @@ use natter::bus::{
     self, Bus, BusError, Delivery, DynBus, LocalBus, Replies, Reply, SUBSCRIPTION_QUEUE, Subject,
     Subscription,
 };
-use natter::config::{BusUrl, Secret};
+use natter::config::{BusAccess, BusUrl, Secret};
 use natter::domain::{BootId, RoomId, UserId};
 use natter::metrics::Metrics;
+use natter::tls;
 
 use crate::support::services;
 
@@ -95,8 +100,13 @@ async fn connect(url: &str) -> Result<DynBus, BusError> {
 }
 
 async fn connect_counted(url: &str, metrics: &Metrics) -> Result<DynBus, BusError> {
+    connect_as(url, &BusAccess::default(), metrics).await
+}
+
+async fn connect_as(url: &str, access: &BusAccess, metrics: &Metrics) -> Result<DynBus, BusError> {
+    tls::install();
     let url = BusUrl::Nats { url: Secret::new(url) };
-    bus::connect(&url, BootId::new(1, rand::random()), metrics.clone()).await
+    bus::connect(&url, access, BootId::new(1, rand::random()), metrics.clone()).await
 }
 
 async fn everybody_who_listens_hears_everything_in_order(bus: &dyn Bus) {

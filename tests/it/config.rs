@@ -96,6 +96,7 @@ fn the_names_that_scripts_rely_on_are_these() {
         ("NATTER_PUBLIC_URL", "https://chat.example"),
         ("NATTER_TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.7"),
         ("NATTER_SIGNUP", "closed"),
+        ("NATTER_INSECURE", "true"),
         ("NATTER_INLINE_FILE_LIMIT", "1MiB"),
         ("NATTER_UPLOAD_LIMIT", "2GiB"),
         ("NATTER_DRAIN_GRACE", "1m"),
@@ -118,6 +119,7 @@ fn the_names_that_scripts_rely_on_are_these() {
     let proxies: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
     assert_eq!(proxies, ["10.0.0.0/8", "192.0.2.7/32"]);
     assert_eq!(config.signup, Signup::Closed);
+    assert!(config.insecure);
     assert_eq!(config.inline_file_limit, ByteSize::mib(1));
     assert_eq!(config.upload_limit, ByteSize::mib(2048));
     assert_eq!(config.drain_grace, Duration::from_secs(60));
@@ -222,6 +224,7 @@ fn a_wrong_variable_is_named_in_one_sentence() {
         ("NATTER_LIMITS_MESSAGE_BURST", "4294967296", "limits.message_burst"),
         ("NATTER_SOCKET_PING_TIMEOUT", "1h", "socket.ping_timeout"),
         ("NATTER_PRESENCE_LEAVE_GRACE", "ten", "presence.leave_grace"),
+        ("NATTER_INSECURE", "yes", "insecure"),
         ("NATTER_LOG_FORMAT", "xml", "log.format"),
         ("NATTER_LOG_FILTER", "natter=loud", "log.filter"),
         ("NATTER_CONFIG", "/nowhere/natter.toml", "config"),
@@ -248,6 +251,9 @@ fn a_wrong_line_of_a_file_is_named_with_the_file() {
         ("cors_origins = [1]", "cors_origins"),
         ("cors_origins = 'https://a.example'", "cors_origins"),
         ("[auth]\nissuer = 5", "auth.issuer"),
+        ("insecure = 'true'", "insecure"),
+        ("[bus]\npassword = 'hunter2'", "bus.password"),
+        ("[bus]\ntoken = 'hunter2'", "bus.token"),
         ("[limits]\nmessages_per_second = -1", "limits.messages_per_second"),
         ("drain_grace = 30", "drain_grace"),
         ("secret_key = 'vT3kQz9LmW2xR8pYb6NcJ4hS7dF0gAeU'", "secret_key"),

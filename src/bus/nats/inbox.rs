@@ -37,6 +37,7 @@ enum Expected {
 
 /// The addresses that something is expected at. Bounded by who waits for it: twice that at most.
 pub(super) struct Inbox {
+    boot: BootId,
     prefix: String,
     state: Mutex<State>,
 }
@@ -50,7 +51,12 @@ struct State {
 
 impl Inbox {
     pub(super) fn new(boot: BootId) -> Self {
-        Self { prefix: format!("natter.inbox.{boot}."), state: Mutex::default() }
+        Self { boot, prefix: format!("natter.inbox.{boot}."), state: Mutex::default() }
+    }
+
+    /// What the server is told this node is called.
+    pub(super) fn name(&self) -> String {
+        format!("natter {}", self.boot)
     }
 
     /// The subject of all that comes here.

@@ -1,9 +1,10 @@
 //! How the connection is, and everything that hangs on it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use async_nats::message::OutboundMessage;
-use async_nats::{ClientError, Event, ServerError};
+use async_nats::{Event, Server, ServerError};
 use tokio::sync::watch;
 
 use super::super::Link;
@@ -20,6 +21,8 @@ pub(super) struct Line {
     pub(super) metrics: Metrics,
     /// Of how many connections this node has heard.
     connections: AtomicU64,
+    /// What was logged last of attempts that failed.
+    told: Mutex<String>,
 }
 
 impl Line {
@@ -30,6 +33,7 @@ impl Line {
             link: watch::Sender::new(Link { is_up: false, losses: 0 }),
             metrics,
             connections: AtomicU64::new(0),
+            told: Mutex::default(),
         }
     }
 
@@ -66,12 +70,24 @@ impl Line {
             }
             Event::ServerError(ServerError::SlowConsumer(_)) => self.lost(),
             Event::ServerError(error) => tracing::warn!(%error, "the bus complains"),
-            Event::ClientError(ClientError::Other(error)) => {
-                tracing::warn!(error, "the bus cannot be reached; it is tried again");
-            }
-            Event::ClientError(error) => tracing::warn!(%error, "the bus cannot be used"),
+            // An attempt that failed: `retrying` knows more of it.
+            Event::ClientError(error) => tracing::debug!(%error, "the bus cannot be reached"),
             Event::LameDuckMode => tracing::info!("the server of the bus is about to go"),
             Event::Draining => {}
+        }
+    }
+
+    /// Another attempt to connect is about to be made: tells why those before it failed, unless that is told already.
+    pub(super) fn retrying(&self, servers: &[Server]) {
+        let failed = servers.iter().filter_map(|server| {
+            let error = server.last_error.as_ref()?;
+            Some(format!("{}:{}: {error}", server.addr.host(), server.addr.port()))
+        });
+        let why = failed.collect::<Vec<_>>().join(", ");
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if !why.is_empty() && *told != why {
+            tracing::warn!(error = why, "the bus cannot be reached; it is tried again and again");
+            *told = why;
         }
     }
 
@@ -104,6 +120,7 @@ impl Line {
         let is_news = !self.link.borrow().is_up;
         if is_news {
             tracing::info!("the bus is there");
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.metrics.bus_up.set(1);
             self.metrics.bus_losses.inc();
             self.link.send_modify(|link| *link = Link { is_up: true, losses: link.losses + 1 });

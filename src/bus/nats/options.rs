@@ -7,7 +7,7 @@ use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr};
 
 use super::super::{BusError, SUBSCRIPTION_QUEUE};
 use super::line::Line;
-use crate::config::{NatsServer, NatsUrl};
+use crate::config::{BusAccess, BusCredentials, NatsServer, NatsUrl, Secret};
 
 /// How often the server is asked whether it lives; the third question without an answer ends the connection.
 const PING: Duration = Duration::from_secs(5);
@@ -24,35 +24,92 @@ const COMMANDS: usize = 128;
 
 /// Where the servers are. Without credentials: the library would write them into its log.
 pub(super) fn servers(url: &NatsUrl) -> Result<Vec<ServerAddr>, BusError> {
-    let parse = |url: String| url.parse().map_err(|error| BusError::Unusable(format!("{error}")));
+    let parse = |text: String| text.parse().map_err(|error| unusable("bus.url", error));
     url.servers.iter().map(NatsServer::url).map(parse).collect()
 }
 
-/// Everything else.
-pub(super) fn options(url: &NatsUrl, name: String, line: &Arc<Line>) -> ConnectOptions {
-    let line = Arc::downgrade(line);
-    let mut options = ConnectOptions::new()
-        .name(name)
-        .ping_interval(PING)
-        .connection_timeout(CONNECT)
-        .client_capacity(COMMANDS)
-        .subscription_capacity(SUBSCRIPTION_QUEUE)
-        .reconnect_delay_callback(|attempts| delay(attempts, rand::random()))
-        // Else a server that another one names could be spoken to in the clear.
-        .require_tls(url.servers.iter().any(|server| server.is_tls))
-        .event_callback(move |event| {
-            if let Some(line) = Weak::upgrade(&line) {
-                line.happened(&event);
+/// Everything else, to be built as often as it takes.
+pub(super) struct Options<'a> {
+    url: &'a NatsUrl,
+    access: &'a BusAccess,
+    line: &'a Arc<Line>,
+    /// The setting with the credentials.
+    setting: &'static str,
+    credentials: BusCredentials,
+}
+
+impl<'a> Options<'a> {
+    pub(super) fn new(
+        url: &'a NatsUrl,
+        access: &'a BusAccess,
+        line: &'a Arc<Line>,
+    ) -> Result<Self, BusError> {
+        let credentials = access.credentials(url);
+        let (setting, credentials) = credentials.map_err(|(key, why)| unusable(key, why))?;
+        Ok(Self { url, access, line, setting, credentials })
+    }
+
+    pub(super) fn build(&self) -> Result<ConnectOptions, BusError> {
+        let line = Arc::downgrade(self.line);
+        let retrying = Weak::clone(&line);
+        let mut options = ConnectOptions::new()
+            .name(self.line.inbox.name())
+            .ping_interval(PING)
+            .connection_timeout(CONNECT)
+            .client_capacity(COMMANDS)
+            .subscription_capacity(SUBSCRIPTION_QUEUE)
+            .reconnect_delay_callback(|attempts| delay(attempts, rand::random()))
+            // Else a server that another one names could be spoken to in the clear.
+            .require_tls(self.url.servers.iter().any(|server| server.is_tls))
+            .reconnect_to_server_callback(move |servers, _| {
+                if let Some(line) = Weak::upgrade(&retrying) {
+                    line.retrying(&servers);
+                }
+                std::future::ready(None) // Whichever the library likes.
+            })
+            .event_callback(move |event| {
+                if let Some(line) = Weak::upgrade(&line) {
+                    line.happened(&event);
+                }
+                std::future::ready(())
+            });
+        if let Some(file) = &self.access.ca_file {
+            options = options.add_root_certificates(file.clone());
+        }
+        let pair = (&self.access.certificate_file, &self.access.key_file);
+        if let (Some(certificate), Some(key)) = pair {
+            options = options.add_client_certificate(certificate.clone(), key.clone());
+        }
+        self.with_credentials(options)
+    }
+
+    fn with_credentials(&self, options: ConnectOptions) -> Result<ConnectOptions, BusError> {
+        let text = |secret: &Secret| secret.expose().trim().to_owned();
+        Ok(match &self.credentials {
+            BusCredentials::None => options,
+            BusCredentials::Password(user, password) => {
+                options.user_and_password(user.clone(), password.expose().to_owned())
             }
-            std::future::ready(())
-        });
-    if let Some((user, password)) = &url.user {
-        options = options.user_and_password(user.clone(), password.expose().to_owned());
+            BusCredentials::Token(token) => options.token(token.expose().to_owned()),
+            BusCredentials::Nkey(seed) => options.nkey(text(seed)),
+            BusCredentials::Jwt(both) => {
+                // The library wants an end of its last line.
+                let both = text(both) + "\n";
+                options.credentials(&both).map_err(|_may_quote_it| {
+                    unusable(self.setting, "holds no JWT with its seed, as nsc makes them")
+                })?
+            }
+        })
     }
-    if let Some(token) = &url.token {
-        options = options.token(token.expose().to_owned());
+
+    /// What to tell of a refusal.
+    pub(super) fn refused(&self, error: &ConnectError) -> BusError {
+        BusError::Refused { setting: self.setting, why: error.kind().to_string() }
     }
-    options
+}
+
+pub(super) fn unusable(setting: &'static str, why: impl ToString) -> BusError {
+    BusError::Unusable { setting, why: why.to_string() }
 }
 
 /// Whether the server is there and does not let this node in.

@@ -52,6 +52,7 @@ struct State {
     /// At how many of them to look for those that nobody wants.
     prune_at: usize,
     settling: Vec<oneshot::Sender<()>>,
+    parting: Vec<oneshot::Sender<()>>,
     messages: VecDeque<OutboundMessage>,
     bytes: usize,
 }
@@ -98,6 +99,18 @@ impl Outgoing {
         true
     }
 
+    /// Has `parted` told once the server has taken all messages so far; `false` while the server is away.
+    pub(super) fn part(&self, parted: oneshot::Sender<()>) -> bool {
+        let mut state = self.state();
+        if !state.is_connected {
+            return false;
+        }
+        state.parting.push(parted);
+        drop(state);
+        self.stirred.notify_one();
+        true
+    }
+
     /// Has the link proved, if the server is there.
     pub(super) fn prove(&self) {
         self.state().is_to_prove = true;
@@ -118,6 +131,7 @@ impl Outgoing {
         let mut state = self.state();
         state.is_connected = false;
         state.settling.clear();
+        state.parting.clear();
         state.bytes = 0;
         std::mem::take(&mut state.messages).len()
     }
@@ -173,9 +187,12 @@ impl State {
         if std::mem::take(&mut self.is_to_prove) {
             return Some(Work::Prove);
         }
-        let message = self.messages.pop_front()?;
-        self.bytes -= message.payload.len();
-        Some(Work::Publish(message))
+        if let Some(message) = self.messages.pop_front() {
+            self.bytes -= message.payload.len();
+            return Some(Work::Publish(message));
+        }
+        let is_parting = !self.parting.is_empty();
+        is_parting.then(|| Work::Settle(std::mem::take(&mut self.parting)))
     }
 }
 
@@ -223,12 +240,15 @@ mod tests {
         assert!(outgoing.state().take().is_none());
         outgoing.connected();
         let (settled, _waiting) = oneshot::channel();
-        assert!(outgoing.settle(settled) && outgoing.publish(message(1)).is_ok());
+        let (parted, _leaving) = oneshot::channel();
+        assert!(outgoing.settle(settled) && outgoing.part(parted));
+        assert_eq!(outgoing.publish(message(1)), Ok(()));
         let mut state = outgoing.state();
         assert!(matches!(state.take(), Some(Work::Subscribe { .. })));
         assert!(matches!(state.take(), Some(Work::Settle(_))));
         assert!(matches!(state.take(), Some(Work::Prove)));
         assert!(matches!(state.take(), Some(Work::Publish(_))));
+        assert!(matches!(state.take(), Some(Work::Settle(_))));
         assert!(state.take().is_none());
     }
 

@@ -191,6 +191,21 @@ impl Hall {
         Self { store, rooms, room, owner, bus, _folder: folder }
     }
 
+    /// Another room of the same owner.
+    pub(crate) async fn another_room(&self) -> RoomId {
+        let room = id(RoomId::new);
+        let new = NewRoom {
+            id: room,
+            name: "Another".into(),
+            owner: self.owner.id,
+            pair: None,
+            created_at: Timestamp::now(),
+            events: vec![event(room, &self.owner, added(&self.owner, Role::Owner))],
+        };
+        self.store.create_room(new).await.unwrap();
+        room
+    }
+
     /// A new user who is in the room.
     pub(crate) async fn member(&self, name: &str) -> User {
         let user = sign_up(&self.store, name).await;
