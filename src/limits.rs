@@ -94,16 +94,6 @@ impl Limiter {
             .map_err(|wait| wait.because(detail))
     }
 
-    /// Another node has let an attempt to sign in pass.
-    pub fn login_elsewhere(&self, account: &str, address: IpAddr) {
-        self.logins.count_elsewhere((account.to_owned(), Network::of(address)), Instant::now());
-    }
-
-    /// Another node has let an attempt to make an account pass.
-    pub fn sign_up_elsewhere(&self, address: IpAddr) {
-        self.signups.count_elsewhere(Network::of(address), Instant::now());
-    }
-
     /// So many other nodes count as well, and tell each other.
     pub fn share(&self, others: usize) {
         self.others.store(others, Ordering::Relaxed);

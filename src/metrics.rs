@@ -34,8 +34,14 @@ pub const DISCONNECT_REASONS: [&str; 8] = [
 /// Values of the label `outcome` of appends: all are durable, the position or the `client_id` of one
 /// was taken, or nobody could say.
 pub const COMMIT_OUTCOMES: [&str; 4] = ["stored", "position_taken", "client_id_taken", "unknown"];
-/// Values of the label `queue` of refusals: a room's writer, and what one client has said.
-pub const QUEUES: [&str; 2] = ["writer", "incoming"];
+/// Values of the label `queue` of refusals: a room's writer, what one client has said, what waits for the owner of a room, and
+/// what other nodes bring to this one as an owner.
+pub const QUEUES: [&str; 4] = ["writer", "incoming", "courier", "errands"];
+/// Values of the label `reason` of commands that this node appends in a room that another owns: the bus is not there; nobody
+/// listens at the owner's address; the owner has not said that it got the command, what became of it, or does not take it; it
+/// has just failed in one of these ways; the command is larger than what travels.
+pub const DIRECT_REASONS: [&str; 7] =
+    ["link_down", "no_responders", "no_receipt", "no_result", "bounced", "in_doubt", "too_large"];
 /// Values of the label `reason` of messages that did not reach the bus, or not whoever listens here: the bus was
 /// away, the queue to it or of a listener full, the message too large.
 pub const BUS_DROPS: [&str; 4] = ["down", "full", "slow", "too_large"];
@@ -108,6 +114,12 @@ pub struct Families {
     pub repaired_events: IntCounter,
     /// How often other nodes were asked who is present in a room, because something that they had said was missed.
     pub presence_repairs: IntCounter,
+    /// Commands that were brought to the owners of their rooms.
+    pub forwarded_commands: IntCounter,
+    /// Commands that this node appends in rooms that others own, by `reason`.
+    pub direct_commands: IntCounterVec,
+    /// Commands of other nodes that this one does not take.
+    pub bounced_commands: IntCounter,
 }
 
 impl Metrics {
@@ -147,6 +159,21 @@ impl Metrics {
     /// Counts what was refused because a queue was full; `queue` is one of [`QUEUES`].
     pub fn queue_refused(&self, queue: &'static str) {
         self.queue_refusals.with_label_values(&[queue]).inc();
+    }
+
+    /// Counts commands that another node got from this one, to append them as the owner of their rooms.
+    pub fn forwarded(&self, commands: usize) {
+        self.forwarded_commands.inc_by(commands as u64);
+    }
+
+    /// Counts a command that this node appends in a room that another owns; `reason` is one of [`DIRECT_REASONS`].
+    pub fn went_direct(&self, reason: &'static str) {
+        self.direct_commands.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts commands of another node that this one does not take.
+    pub fn bounced(&self, commands: usize) {
+        self.bounced_commands.inc_by(commands as u64);
     }
 
     /// Counts a failed login; `reason` is one of [`LOGIN_FAILURES`].
@@ -309,6 +336,20 @@ impl Families {
                 "natter_presence_repairs_total",
                 "Questions to other nodes who is present in a room, because something was missed.",
             ),
+            forwarded_commands: new.counter(
+                "natter_forwarded_commands_total",
+                "Commands that were brought to the nodes that own their rooms.",
+            ),
+            direct_commands: new.counters(
+                "natter_direct_commands_total",
+                "Commands that this node appended in rooms that others own.",
+                &["reason"],
+                singles(&DIRECT_REASONS),
+            ),
+            bounced_commands: new.counter(
+                "natter_bounced_commands_total",
+                "Commands of other nodes for rooms that this one does not own.",
+            ),
             registry: new.0,
         }
     }
@@ -417,7 +458,7 @@ mod tests {
         let text = metrics.render();
         let types: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-        assert_eq!(types.len(), 23, "{types:?}");
+        assert_eq!(types.len(), 26, "{types:?}");
         for line in types {
             let (name, kind) = line.split_once(' ').unwrap();
             assert!(name.starts_with("natter_"), "{name}");

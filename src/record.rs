@@ -14,8 +14,11 @@ pub(crate) const MESSAGE: &str = "message";
 /// The kind of what is left of a message otherwise.
 pub(crate) const GONE: &str = "gone";
 
+/// The kind of a new member.
+pub(crate) const MEMBER_ADDED: &str = "member_added";
+
 /// The kinds of events by which a stay in a room begins or ends.
-pub(crate) const STAYS: [&str; 3] = ["member_added", "member_removed", "room_deleted"];
+pub(crate) const STAYS: [&str; 3] = [MEMBER_ADDED, "member_removed", "room_deleted"];
 
 /// The three columns of a body.
 pub(crate) struct Stored {
@@ -124,7 +127,7 @@ pub(crate) fn encode(body: &Body) -> Stored {
             let row = ReactedRow { target: *target, emoji: emoji.clone(), users: users.clone() };
             ("reacted", json(&row), None)
         }
-        Body::MemberAdded(added) => ("member_added", member_added_json(added), None),
+        Body::MemberAdded(added) => (MEMBER_ADDED, member_added_json(added), None),
         Body::MemberRemoved { user, username, reason } => {
             let username = username.as_str().to_owned();
             let row = MemberRemovedRow { user: *user, username, reason: *reason };
@@ -194,7 +197,7 @@ pub(crate) fn decode(
 
 fn decode_membership(kind: &str, json: &str) -> Result<Body, MalformedBody> {
     Ok(match kind {
-        "member_added" => {
+        MEMBER_ADDED => {
             let row: MemberAddedRow = serde_json::from_str(json)?;
             Body::MemberAdded(MemberAdded {
                 membership: row.membership,

@@ -115,7 +115,7 @@ pub enum Word {
 
 /// One event.
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+pub(crate) struct Entry {
     seq: Seq,
     ordinal: u64,
     sender: UserId,
@@ -134,7 +134,7 @@ struct Entry {
 
 /// Sixteen bytes, as text.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Hex(#[serde(with = "hex")] [u8; 16]);
+pub(crate) struct Hex(#[serde(with = "hex")] pub(crate) [u8; 16]);
 
 mod hex {
     //! Sixteen bytes as 32 digits: there are languages whose numbers do not reach that far.
@@ -211,13 +211,13 @@ impl Frame {
     ///
     /// [`Malformed`] if one is of no kind that this node knows.
     pub fn events(&self) -> Result<Vec<Event>, Malformed> {
-        let entries = self.events.iter().map(|entry| serde_json::from_str::<Entry>(entry.get()));
-        entries.map(|entry| entry.map_err(|_json| Malformed)?.event(self.room)).collect()
+        self.events.iter().map(|entry| Entry::open(entry, self.room)).collect()
     }
 }
 
 impl Entry {
-    fn of(event: &Event) -> Box<RawValue> {
+    /// `event` as it travels.
+    pub(crate) fn of(event: &Event) -> Box<RawValue> {
         let Stored { kind, json, digest } = record::encode(&event.body);
         let body = json
             .map(|json| RawValue::from_string(json).expect("what is written down as JSON is JSON"));
@@ -234,6 +234,15 @@ impl Entry {
         };
         serde_json::value::to_raw_value(&entry)
             .expect("an entry has string keys and no failing parts")
+    }
+
+    /// The event of `room` that `entry` tells.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if it is of no kind that this node knows.
+    pub(crate) fn open(entry: &RawValue, room: RoomId) -> Result<Event, Malformed> {
+        serde_json::from_str::<Self>(entry.get()).map_err(|_json| Malformed)?.event(room)
     }
 
     fn event(self, room: RoomId) -> Result<Event, Malformed> {

@@ -46,12 +46,6 @@ impl<K: Eq + Hash> Windows<K> {
         Ok(())
     }
 
-    /// Counts an attempt that another node has let pass.
-    pub(super) fn count_elsewhere(&self, key: K, now: Instant) {
-        // One too many here is as good as the limit.
-        let _ = self.count(key, now);
-    }
-
     /// Forgets windows that have ended; if that is nothing, those below the limit, which nobody needs so much
     /// as those at it; and when even these fill the table, all.
     fn make_room(&self, open: &mut HashMap<K, Window>, limit: u32, now: Instant) {

@@ -72,6 +72,7 @@ impl Node {
     async fn quiet(&self) {
         self.links.emptied().await;
         self.app.tasks.wait().await;
+        self.app.rooms.finished().await;
     }
 
     /// Closes every Socket.IO connection by `end`, slice by slice.

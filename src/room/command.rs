@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::event::MemberAdded;
 use crate::domain::permission::{Action, may};
 use crate::domain::{
@@ -29,7 +31,8 @@ pub struct Command {
 }
 
 /// In whose right something is changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Authority {
     /// The sender's, by their role in the room.
     Member,
@@ -96,6 +99,13 @@ pub enum Refused {
     /// The store does not answer; nothing was stored.
     #[error("store unavailable")]
     Unavailable(#[source] StoreError),
+}
+
+impl Refused {
+    /// Whether the sender is invited to send the same again, which may then be stored.
+    pub(crate) const fn is_for_now(&self) -> bool {
+        matches!(self, Self::Overloaded | Self::Unknown | Self::Unavailable(_))
+    }
 }
 
 /// A command that was carried out.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::Notify;
 
+use super::lane::{Lane, Lanes};
 use super::live::LiveRoom;
 use super::outbox::{Ended, Outbox, Packet};
 use crate::api::UserBrief;
@@ -39,6 +40,7 @@ pub struct Connection {
     generation: OnceLock<Generation>,
     revoked: AtomicBool,
     places: Mutex<Places>,
+    lanes: Mutex<Lanes>,
 }
 
 #[derive(Default)]
@@ -72,7 +74,8 @@ impl Connection {
         let questions = Arc::default();
         let (generation, revoked, places) =
             (OnceLock::new(), AtomicBool::new(false), Mutex::default());
-        Arc::new(Self { id, user, scope, outbox, questions, generation, revoked, places })
+        let lanes = Mutex::default();
+        Arc::new(Self { id, user, scope, outbox, questions, generation, revoked, places, lanes })
     }
 
     /// Notes the generation of the account that the connection was let in with.
@@ -119,6 +122,18 @@ impl Connection {
     /// Sends an event that is encoded already.
     pub(crate) fn tell_encoded(&self, name: &'static str, payload: Arc<RawValue>) {
         self.outbox.push(Packet::Event(name, payload));
+    }
+
+    /// The order of what it says to `room`. Taken before it is looked whether something is refused for what was refused before
+    /// it.
+    pub fn lane(&self, room: RoomId) -> Lane {
+        self.lanes().of(self.id, room)
+    }
+
+    /// It has been told of a refusal in `room` that invites to send again. What it has said behind that is refused, but not
+    /// what it says from now on.
+    pub fn begin_anew(&self, room: RoomId) {
+        self.lanes().begin_anew(room);
     }
 
     /// The room, if this connection serves it.
@@ -222,6 +237,10 @@ impl Connection {
 
     fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

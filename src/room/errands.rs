@@ -10,6 +10,7 @@ use std::sync::Weak;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::peers::Peers;
 use super::{Inner, Rooms};
@@ -27,6 +28,11 @@ pub(crate) enum Errand {
     Connected {
         /// Whom.
         users: Vec<UserId>,
+    },
+    /// To append these, each a [`super::wire::Parcel`], as the owner of their rooms. The first answer is the receipt.
+    Commit {
+        /// Commands, of one lane in their order.
+        commands: Vec<Box<RawValue>>,
     },
 }
 
@@ -47,7 +53,7 @@ struct Answer<T> {
 }
 
 /// A request that was sent, and its answers. Dropping it ends it.
-pub(crate) struct Asked {
+pub(crate) struct Inquiry {
     peers: Peers,
     node: BootId,
     id: u64,
@@ -65,7 +71,7 @@ pub(crate) enum Heard<T> {
     Ended,
 }
 
-impl Asked {
+impl Inquiry {
     /// The next answer. Whoever waits sets the time. What is not of the node that was asked is not heard.
     pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Heard<T> {
         loop {
@@ -94,6 +100,8 @@ pub(crate) struct Asker {
     peers: Peers,
     /// The node that asks.
     pub(crate) node: BootId,
+    /// When, by its clock.
+    pub(crate) at: Timestamp,
     id: u64,
     reply: Subject,
 }
@@ -107,10 +115,10 @@ impl Asker {
 
 impl Peers {
     /// Asks `node` for something.
-    pub(crate) fn ask(&self, node: BootId, errand: &impl Serialize) -> Asked {
+    pub(crate) fn ask(&self, node: BootId, errand: &impl Serialize) -> Inquiry {
         let id = rand::random();
         let replies = self.request(node, &Request { id, errand });
-        Asked { peers: self.clone(), node, id, replies }
+        Inquiry { peers: self.clone(), node, id, replies }
     }
 }
 
@@ -122,9 +130,9 @@ pub(crate) async fn serve(rooms: Weak<Inner>, mut heard: Subscription) {
         let rooms = Rooms(inner);
         let peers = rooms.0.peers.clone();
         let opened = peers.asked::<Request<Errand>>(&payload, &mut replays, Timestamp::now());
-        let Some(Opened { node, body: Request { id, errand }, .. }) = opened else { continue };
+        let Some(Opened { node, at, body: Request { id, errand }, .. }) = opened else { continue };
         let Some(reply) = reply.filter(Subject::is_inbox) else { continue };
-        take(&rooms, Asker { peers, node, id, reply }, errand);
+        take(&rooms, Asker { peers, node, id, reply, at }, errand);
     }
 }
 
@@ -136,5 +144,6 @@ fn take(rooms: &Rooms, asker: Asker, errand: Errand) {
             users.retain(|user| rooms.is_connected(*user));
             asker.answer(&users);
         }
+        Errand::Commit { commands } => rooms.take_commands(asker, &commands),
     }
 }

@@ -139,6 +139,14 @@ impl Feed {
         self.state().connections.is_empty()
     }
 
+    /// What was delivered behind `after`; `None` if the ring does not reach back to it.
+    pub(crate) fn since(&self, after: Seq) -> Option<Vec<Arc<Event>>> {
+        let state = self.state();
+        let reaches = state.ring.front().is_some_and(|told| told.event.seq <= after.next());
+        let behind = state.ring.iter().filter(|told| told.event.seq > after);
+        reaches.then(|| behind.map(|told| Arc::clone(&told.event)).collect())
+    }
+
     /// Delivers what is new of `events`, which are in order and without holes. Answers with the connections whose stay has ended, and where. A gap before
     /// them changes nothing.
     pub(crate) fn deliver(&self, events: &[Arc<Event>]) -> Result<Vec<Left>, Gap> {

@@ -10,10 +10,12 @@ use super::Settings;
 use super::connection::Connection;
 use super::feed::{Attached, Feed, Gap, Left, Teller, close_if_room_socket};
 use super::hub::Hub;
+use super::inbox::Inbox;
 use super::peers::Peers;
 use super::presence::{Presence, Ticked};
+use super::promises::{self, Promise, Promises};
 use super::typing::Typing;
-use super::writer::{self, Inbox};
+use super::writer;
 use crate::bus::codec::Word;
 use crate::domain::event::Event;
 use crate::domain::{Body, RoomId, Seq, UserId};
@@ -45,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) pending: AtomicUsize,
     /// Held while missing events are read, so that they are read once.
     repairing: tokio::sync::Mutex<()>,
+    pub(crate) promises: Promises,
 }
 
 impl std::fmt::Debug for LiveRoom {
@@ -87,6 +90,7 @@ impl LiveRoom {
             hub,
             pending: AtomicUsize::new(0),
             repairing: tokio::sync::Mutex::default(),
+            promises: Promises::default(),
         };
         Arc::new(Self { id, shared: Arc::new(shared), inbox: OnceLock::new() })
     }
@@ -316,9 +320,28 @@ impl Shared {
         }
     }
 
+    /// Whether this node is the one that is to append in the room.
+    pub(crate) fn is_owned_here(&self) -> bool {
+        !self.peers.is_cut_off() && self.peers.owner_of(self.room).is_none()
+    }
+
+    /// Keeps `promise` once everybody here has been told up to `seq`.
+    pub(crate) fn when_delivered(self: &Arc<Self>, seq: Seq, promise: Promise) {
+        if seq <= self.feed.delivered() {
+            return promise();
+        }
+        let is_first = self.promises.make(seq, promise);
+        // Perhaps it was just now.
+        self.promises.keep(self.feed.delivered());
+        if is_first {
+            tokio::spawn(promises::hasten(Arc::clone(self)));
+        }
+    }
+
     /// What follows from events beyond their delivery: stays that end, and users who come in.
     fn delivered(&self, events: &[Arc<Event>], ended: Vec<Left>) {
         self.metrics.delivered(events.len());
+        self.promises.keep(self.feed.delivered());
         for (connection, left) in ended {
             self.presence.leave(&connection);
             self.hub.is_restless(self.room);

@@ -1,24 +1,34 @@
 //! The live rooms of this node: who writes, who listens, who is present.
 //!
-//! A room is live here as long as a connection listens to it or something is written in it through this
-//! node, and for [`LINGER`] after. Its [`writer`] decides and appends, its [`feed`] tells every connection every
-//! event once and in order, its [`presence`] knows who is there. Nothing here knows a transport: `socket` hands in
+//! A room is live here as long as a connection listens to it or this node appends in it, and for [`LINGER`]
+//! after. Its [`writer`] decides and appends, its [`feed`] tells every connection every event once and in order, its
+//! [`presence`] knows who is there. Of the nodes that could append in a room one is its owner: [`ways`] knows the way
+//! to it, a [`courier`] goes there, a [`clerk`] takes in what others bring. Nothing here knows a transport: `socket` hands in
 //! a [`Sink`] for each connection.
 
+mod append;
+mod asked;
+mod clerk;
 mod command;
 mod connection;
+mod courier;
 mod echoes;
 mod errands;
 mod feed;
 mod hub;
+mod inbox;
+mod lane;
 mod last_seen;
 mod live;
 mod outbox;
 mod peers;
 mod presence;
+mod promises;
 mod revocation;
 mod sweep;
 mod typing;
+mod ways;
+mod wire;
 mod writer;
 
 use std::collections::HashMap;
@@ -27,20 +37,21 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+pub use asked::Reply;
 pub use command::{Authority, Change, Command, Committed, Refused};
 pub use connection::{Connection, Question, Questions, Scope, encode};
 pub use feed::{SignLink, Teller};
 pub use hub::TooMany;
+pub use lane::Lane;
 pub use live::{LiveRoom, NotServed};
 pub use outbox::{Ended, Outbox, Packet, Sink, SinkError};
 pub use peers::Peers;
 pub(crate) use presence::CROWD;
 pub use typing::TYPING_EXPIRES;
-pub use writer::Reply;
 
 use crate::bus::codec::Word;
 use crate::domain::{Body, BootId, ConnectionId, RoomId, Seq, UserId};
@@ -50,6 +61,7 @@ use errands::{Errand, Heard};
 use hub::{Entered, Hub};
 use last_seen::LastSeen;
 use presence::Ticked;
+use ways::Ways;
 
 /// How long a room stays live after its last connection.
 const LINGER: Duration = Duration::from_secs(60);
@@ -80,6 +92,7 @@ struct Inner {
     /// Users for whom this node listens on the bus.
     attended: Mutex<HashMap<UserId, AbortHandle>>,
     live: Mutex<HashMap<RoomId, Entry>>,
+    ways: Ways,
     /// Ends what listens to other nodes at once when the rooms go, so that nobody asks in vain.
     _serving: Option<Serving>,
 }
@@ -127,6 +140,7 @@ impl Rooms {
             hub: Arc::new(hub),
             attended: Mutex::default(),
             live: Mutex::default(),
+            ways: Ways::new(),
         });
         let (hub, last_seen) = (Arc::clone(&inner.hub), LastSeen::new(Arc::clone(&inner.store)));
         tokio::spawn(tell_presence(Arc::downgrade(&inner), hub, last_seen));
@@ -177,28 +191,9 @@ impl Rooms {
         Some(Arc::clone(&entry.room))
     }
 
-    /// Carries `command` out and answers once it is stored.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`]: nothing was stored, but for [`Refused::Unknown`].
-    pub async fn commit(&self, room: RoomId, command: Command) -> Result<Committed, Refused> {
-        let (sender, outcome) = oneshot::channel();
-        let reply = Box::new(move |outcome| {
-            // Nobody waits any more when the asker was dropped; what was stored stands.
-            let _ = sender.send(outcome);
-        });
-        self.submit(room, command, reply).await;
-        outcome.await.unwrap_or(Err(Refused::Unknown))
-    }
-
-    /// Queues `command` in its room and returns; `reply` is told the outcome. Two commands that one task submits to one room are stored in this order.
-    pub async fn submit(&self, room: RoomId, command: Command, reply: Reply) {
-        match self.live_room(room).await {
-            Ok(Some(live)) => live.inbox().send(command, reply).await,
-            Ok(None) => reply(Err(Refused::NotFound)),
-            Err(error) => reply(Err(Refused::Unavailable(error))),
-        }
+    /// The room if it is live here, which this does not count as a use of it.
+    fn peek(&self, id: RoomId) -> Option<Arc<LiveRoom>> {
+        self.live().get(&id).map(|entry| Arc::clone(&entry.room))
     }
 
     /// Takes a connection in.

@@ -30,6 +30,7 @@ const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_sec
 #[derive(Clone)]
 pub struct Peers {
     bus: DynBus,
+    link: watch::Receiver<Link>,
     seal: Seal,
     nodes: Nodes,
     epoch: Epoch,
@@ -41,8 +42,24 @@ pub struct Peers {
 impl Peers {
     /// The place of the node whose seal it is, among `nodes`, and whose positions belong to `epoch`.
     pub fn new(bus: DynBus, seal: Seal, nodes: Nodes, epoch: Epoch) -> Self {
+        let link = bus.link();
         let (echoes, numbers) = (Echoes::default(), Arc::default());
-        Self { bus, seal, nodes, epoch, echoes, numbers }
+        Self { bus, link, seal, nodes, epoch, echoes, numbers }
+    }
+
+    /// Whether none of them is reached.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        !self.link.borrow().is_up || !self.nodes.is_link_up()
+    }
+
+    /// The node that is to append in `room`; `None` if it is this one.
+    pub(crate) fn owner_of(&self, room: RoomId) -> Option<BootId> {
+        self.nodes.owner_of(room.as_bytes())
+    }
+
+    /// Bytes of what is gathered into one message.
+    pub(crate) fn payload_limit(&self) -> usize {
+        self.bus.max_payload() / 2
     }
 
     /// The nodes of the cluster.
@@ -54,7 +71,7 @@ impl Peers {
     pub(crate) fn tell_events(&self, room: RoomId, events: &[Arc<Event>]) {
         if let (true, Some(last)) = (self.bus.reaches_others(), events.last()) {
             self.echoes.note(room, last.seq, Instant::now());
-            let limit = self.bus.max_payload() / 2;
+            let limit = self.payload_limit();
             let subject = Subject::room_events(room);
             for frame in Frame::split(self.epoch, room, events.iter().map(Arc::as_ref), limit) {
                 self.publish(&subject, &frame);
@@ -69,7 +86,7 @@ impl Peers {
 
     /// Whether the bus is there.
     pub(crate) fn is_link_up(&self) -> bool {
-        self.bus.link().borrow().is_up
+        self.link.borrow().is_up
     }
 
     /// Whether there can be other nodes.
@@ -79,7 +96,7 @@ impl Peers {
 
     /// How the link is, and word of when that changes.
     pub(crate) fn link(&self) -> watch::Receiver<Link> {
-        self.bus.link()
+        self.link.clone()
     }
 
     /// A number that is larger than every one before it.

@@ -3,124 +3,73 @@
 //! While one append is under way whatever comes in waits, so the batch grows with the latency of the store
 //! and there is no timer. The rules that keep the log without holes and without doubles stand in
 //! docs/ARCHITECTURE.md ("The log"); the short of it: a position is tried only behind a committed one, and what
-//! may have been stored is only ever sent again as it was.
+//! may have been stored is only ever sent again as it was ([`super::append`]).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::append::backoff;
+use super::asked::unreadable;
 use super::command::{Change, Command, Committed, Members, Refused};
+use super::inbox::{Inbox, Queue, Queued};
+use super::lane::Bars;
 use super::live::Shared;
 use crate::domain::event::Event;
 use crate::domain::room::Tail;
-use crate::domain::{Body, RoomId, Seq, Timestamp, UserId};
+use crate::domain::{Body, ConnectionId, RoomId, Seq, Timestamp};
 use crate::store::{Appended, StoreError};
 
-/// Commands that wait in a room; beyond it they are refused as `overloaded`.
-pub(crate) const QUEUE: usize = 1024;
-
-/// Changes of membership that wait ahead of everything else.
-const HEAD_QUEUE: usize = 64;
-
 /// Events in one append.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
-/// Bytes in one append, by [`Body::weight`].
-const BATCH_BYTES: usize = 512 * 1024;
+/// Bytes in one append, by a rough bound.
+pub(super) const BATCH_BYTES: usize = 512 * 1024;
 
 /// How long a command may take before its sender is told that the outcome is unknown.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long an append whose outcome is unknown is tried again.
-const GIVE_UP: Duration = Duration::from_secs(600);
-
 /// Events read at once when another writer was first.
 const PAGE: u32 = 500;
 
-/// Tells the sender what became of a command. Called exactly once.
-pub type Reply = Box<dyn FnOnce(Result<Committed, Refused>) + Send>;
+/// For how long another writer that was seen counts as there.
+const RIVALRY: Duration = Duration::from_secs(1);
 
-/// A command that waits.
-pub(crate) struct Queued {
-    command: Command,
-    reply: Reply,
-    deadline: Instant,
-    _pending: Pending,
-}
-
-/// Counts a command among those without an answer, as long as it lives.
-struct Pending(Arc<Shared>);
-
-impl Pending {
-    fn new(shared: &Arc<Shared>) -> Self {
-        shared.pending.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(shared))
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Where commands for one room go in.
-pub(crate) struct Inbox {
-    head: mpsc::Sender<Queued>,
-    tail: mpsc::Sender<Queued>,
-    shared: Arc<Shared>,
-}
-
-impl Inbox {
-    /// Queues `command`; changes of membership go ahead of messages. Waits for a place until the deadline of the command.
-    pub(crate) async fn send(&self, command: Command, reply: Reply) {
-        let deadline = Instant::now() + DEADLINE;
-        let lane = match command.change {
-            Change::Post(_) | Change::Clear | Change::Update { .. } => &self.tail,
-            Change::Add(_) | Change::Remove { .. } | Change::Delete => &self.head,
-        };
-        let queued = Queued { command, reply, deadline, _pending: Pending::new(&self.shared) };
-        match tokio::time::timeout_at(deadline, lane.reserve()).await {
-            Ok(Ok(permit)) => permit.send(queued),
-            Ok(Err(_)) | Err(_) => {
-                self.shared.metrics.queue_refused("writer");
-                (queued.reply)(Err(Refused::Overloaded));
-            }
-        }
-    }
-}
+/// Milliseconds that a writer waits after an append if there is another: who has just appended knows the tail, and
+/// would be first each time otherwise, at the cost of seconds for the others.
+const GRACE: std::ops::RangeInclusive<u64> = 3..=6;
 
 /// Starts the writer of a room. It ends when every inbox is dropped.
-pub(crate) fn start(room: RoomId, shared: Arc<Shared>) -> Inbox {
-    let (head, head_queue) = mpsc::channel(HEAD_QUEUE);
-    let (tail, tail_queue) = mpsc::channel(QUEUE);
-    let inbox = Inbox { head, tail, shared: Arc::clone(&shared) };
+pub(super) fn start(room: RoomId, shared: Arc<Shared>) -> Inbox {
+    let (inbox, queue) = Inbox::new(&shared);
     let writer = Writer {
         room,
         shared,
         state: None,
-        barred: HashMap::new(),
-        head: head_queue,
-        tail: tail_queue,
+        bars: Bars::default(),
+        queue,
+        rival: None,
+        has_won: false,
     };
     tokio::spawn(writer.run());
     inbox
 }
 
-struct Writer {
-    room: RoomId,
-    shared: Arc<Shared>,
+pub(super) struct Writer {
+    pub(super) room: RoomId,
+    pub(super) shared: Arc<Shared>,
     /// What is known as of the tail; `None` before the first command, and after an outcome stayed unknown.
     state: Option<Known>,
-    /// Senders to whom something was refused that they are invited to send again, and when: what they had queued behind it by
-    /// then is refused too, or the two would change places.
-    barred: HashMap<UserId, Instant>,
-    head: mpsc::Receiver<Queued>,
-    tail: mpsc::Receiver<Queued>,
+    /// Runs in which something was refused that its sender is invited to send again: what follows it in the same run is
+    /// refused too, or the two would change places.
+    pub(super) bars: Bars<ConnectionId>,
+    pub(super) queue: Queue,
+    /// When another writer of the room was seen last.
+    rival: Option<Instant>,
+    /// Whether the last append was not preceded by another writer's.
+    has_won: bool,
 }
 
 #[derive(Clone)]
@@ -130,45 +79,25 @@ struct Known {
 }
 
 /// A command with the event that it has become.
-struct Numbered {
-    queued: Queued,
-    event: Event,
+pub(super) struct Numbered {
+    pub(super) queued: Queued,
+    pub(super) event: Event,
 }
 
 impl Writer {
     async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while self.receive(&mut batch).await {
-            let waiting: VecDeque<Queued> = batch.drain(..).collect();
+        while let Some(waiting) = self.queue.next_batch().await {
             self.decide(waiting).await;
-            // Nothing older than a deadline waits any more.
-            self.barred.retain(|_, since| since.elapsed() < 2 * DEADLINE);
+            self.bars.forget_old();
+            self.give_way().await;
         }
-    }
-
-    /// Takes the first command that comes and whatever waits behind it, changes of membership first.
-    async fn receive(&mut self, batch: &mut Vec<Queued>) -> bool {
-        tokio::select! {
-            biased;
-            Some(queued) = self.head.recv() => batch.push(queued),
-            Some(queued) = self.tail.recv() => batch.push(queued),
-            else => return false,
-        }
-        let mut bytes = batch.iter().map(weight).sum::<usize>();
-        while batch.len() < BATCH && bytes < BATCH_BYTES {
-            let next = self.head.try_recv().or_else(|_| self.tail.try_recv());
-            let Ok(queued) = next else { break };
-            bytes += weight(&queued);
-            batch.push(queued);
-        }
-        true
     }
 
     /// Carries out what waits, until each command has its answer.
     async fn decide(&mut self, mut waiting: VecDeque<Queued>) {
         while !waiting.is_empty() {
             if let Err(fail) = self.learn().await {
-                return self.refuse_all(waiting, &fail);
+                return self.refuse_all(waiting, &fail).await;
             }
             let numbered = self.number(&mut waiting).await;
             if numbered.is_empty() {
@@ -178,21 +107,29 @@ impl Writer {
         }
     }
 
-    fn refuse_all(&mut self, waiting: VecDeque<Queued>, fail: &Fail) {
-        for queued in waiting {
-            let refused = match fail {
-                Fail::Gone => Refused::NotFound,
-                Fail::Unavailable => {
-                    self.barred.insert(queued.command.sender, Instant::now());
-                    Refused::Unavailable(StoreError::Unavailable("the room cannot be read".into()))
-                }
-            };
-            (queued.reply)(Err(refused));
+    /// Lets another writer get through, if this one was first and there is one: seen lately, or the room's owner, whom this
+    /// node does not reach.
+    async fn give_way(&mut self) {
+        let is_rival_near = self.rival.is_some_and(|seen| seen.elapsed() < RIVALRY);
+        if std::mem::take(&mut self.has_won) && (is_rival_near || !self.shared.is_owned_here()) {
+            let grace = Duration::from_millis(rand::random_range(GRACE));
+            tokio::time::sleep(grace).await;
         }
     }
 
-    /// Makes sure that the members and the tail are known.
+    async fn refuse_all(&mut self, waiting: VecDeque<Queued>, fail: &Fail) {
+        for queued in waiting {
+            let refused = match fail {
+                Fail::Gone => Refused::NotFound,
+                Fail::Unavailable => unreadable(),
+            };
+            self.refuse(queued, refused).await;
+        }
+    }
+
+    /// Makes sure that the members and the tail are known, as far as this node has heard.
     async fn learn(&mut self) -> Result<(), Fail> {
+        self.follow().await;
         if self.state.is_some() {
             return Ok(());
         }
@@ -200,7 +137,7 @@ impl Writer {
             Ok(Some(state)) => {
                 let tail = state.tail;
                 self.state = Some(Known { members: Members::new(state), tail });
-                self.deliver_through(tail.seq).await;
+                self.shared.repair(tail.seq).await;
                 Ok(())
             }
             Ok(None) => Err(Fail::Gone),
@@ -211,6 +148,19 @@ impl Writer {
         }
     }
 
+    /// Applies what the feed has heard of another writer: it was committed before it was told.
+    async fn follow(&mut self) {
+        let Some(known) = &mut self.state else { return };
+        if self.shared.feed.delivered() <= known.tail.seq {
+            return;
+        }
+        self.rival = Some(Instant::now());
+        match self.shared.feed.since(known.tail.seq) {
+            Some(events) => events.iter().for_each(|event| known.take(event)),
+            None => self.catch_up().await,
+        }
+    }
+
     /// Decides each command against the state that those before it leave behind, and numbers what is to be
     /// appended. Refusals are told here.
     async fn number(&mut self, waiting: &mut VecDeque<Queued>) -> Vec<Numbered> {
@@ -218,20 +168,20 @@ impl Writer {
         let Known { mut members, mut tail } = known.clone();
         let mut numbered = Vec::with_capacity(waiting.len());
         while let Some(queued) = waiting.pop_front() {
-            if is_barred(&self.barred, &queued) {
-                (queued.reply)(Err(Refused::Overloaded));
+            let asked = &queued.asked;
+            if self.is_barred(&queued) {
+                self.refuse(queued, Refused::Overloaded).await;
                 continue;
             }
-            if queued.deadline <= Instant::now() {
-                self.barred.insert(queued.command.sender, Instant::now());
+            if asked.deadline <= Instant::now() {
                 self.shared.metrics.queue_refused("writer");
-                (queued.reply)(Err(Refused::Overloaded));
+                self.refuse(queued, Refused::Overloaded).await;
                 continue;
             }
-            match members.authorise(&queued.command, tail.seq) {
+            match members.authorise(&asked.command, tail.seq) {
                 Ok(body) => {
                     members.apply(&body);
-                    let event = next_event(self.room, &mut tail, &queued.command, body);
+                    let event = next_event(self.room, &mut tail, &asked.command, body);
                     numbered.push(Numbered { queued, event });
                 }
                 Err(refused) => self.refuse(queued, refused).await,
@@ -240,17 +190,40 @@ impl Writer {
         numbered
     }
 
-    /// Tells a refusal, unless the command is a retry of what was stored while it was allowed.
-    async fn refuse(&self, queued: Queued, refused: Refused) {
-        let Command { sender, client_id, change, .. } = &queued.command;
-        if let (Change::Post(_), Some(_)) = (change, client_id.given()) {
-            let stored = self.shared.store.event_by_client_id(self.room, *sender, client_id).await;
-            if let Ok(Some(event)) = stored {
-                let outcome = as_repeated(event, &queued.command);
-                return (queued.reply)(outcome);
+    /// Whether something before it in its run was refused that is to be sent again.
+    fn is_barred(&self, queued: &Queued) -> bool {
+        let turn = queued.asked.turn;
+        turn.is_some_and(|turn| self.bars.is_barred(&turn.connection, turn.run))
+    }
+
+    /// Tells a refusal, unless what was asked stands in the log: stored while it was allowed, or on another way.
+    async fn refuse(&mut self, queued: Queued, refused: Refused) {
+        let Command { client_id, change, .. } = &queued.asked.command;
+        let is_retry = matches!(change, Change::Post(_)) && client_id.given().is_some();
+        if queued.asked.is_again || (is_retry && !refused.is_for_now()) {
+            match self.stored(&queued.asked.command).await {
+                Ok(Some(event)) => return self.tell_repeated(queued, event).await,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(room.id = %self.room, %error, "a retry cannot be looked up");
+                }
             }
         }
-        (queued.reply)(Err(refused));
+        self.refuse_unseen(queued, refused);
+    }
+
+    /// Tells a refusal without a look into the log.
+    pub(super) fn refuse_unseen(&mut self, mut queued: Queued, refused: Refused) {
+        if refused.is_for_now() || queued.asked.is_again {
+            self.bar(&queued);
+        }
+        queued.asked.refuse(refused);
+    }
+
+    pub(super) fn bar(&mut self, queued: &Queued) {
+        if let Some(turn) = queued.asked.turn {
+            self.bars.bar(turn.connection, turn.run);
+        }
     }
 
     /// Appends what is numbered, until its outcome is known. Answers with what has to be decided again, ahead of what waits.
@@ -260,11 +233,13 @@ impl Writer {
         mut waiting: VecDeque<Queued>,
     ) -> VecDeque<Queued> {
         let appended = self.append_until_decided(&mut numbered).await;
+        self.has_won = !matches!(appended, Appended::PositionTaken { .. } | Appended::Unknown(_));
         match appended {
             Appended::All => self.committed(numbered).await,
             Appended::PositionTaken { index } => {
                 let rest = numbered.split_off(index.min(numbered.len()));
                 self.committed(numbered).await;
+                self.rival = Some(Instant::now());
                 self.catch_up().await;
                 put_back(rest, &mut waiting);
             }
@@ -278,83 +253,65 @@ impl Writer {
                 put_back(rest, &mut waiting);
             }
             Appended::Unknown(_) => {
-                tell_unknown(&mut numbered);
+                self.tell_unknown(&mut numbered);
                 self.state = None;
             }
         }
         waiting
     }
 
-    /// Hands the events to the store, and the same ones again as long as it is not known what became of them.
-    async fn append_until_decided(&self, numbered: &mut [Numbered]) -> Appended {
-        let events: Vec<Event> = numbered.iter().map(|one| one.event.clone()).collect();
-        let started = Instant::now();
-        let mut is_uncertain = false;
-        let appended = loop {
-            match self.shared.store.append(&events).await {
-                Appended::Unknown(error) if started.elapsed() < GIVE_UP => {
-                    tracing::warn!(room.id = %self.room, %error, "the outcome of an append is unknown");
-                    is_uncertain = true;
-                }
-                Appended::PositionTaken { index } if is_uncertain => {
-                    // Perhaps by an earlier one of these very attempts.
-                    match self.own(&events[index.min(events.len())..]).await {
-                        Ok(0) => break Appended::PositionTaken { index },
-                        Ok(own) if index + own == events.len() => break Appended::All,
-                        Ok(own) => break Appended::PositionTaken { index: index + own },
-                        Err(error) => {
-                            tracing::warn!(room.id = %self.room, %error, "an unknown outcome cannot be looked up");
-                        }
-                    }
-                }
-                decided => break decided,
-            }
-            if started.elapsed() >= DEADLINE {
-                tell_unknown(numbered);
-            }
-            tokio::time::sleep(backoff(started.elapsed())).await;
-        };
-        self.shared.metrics.appended(appended.label(), events.len(), started.elapsed());
-        appended
-    }
-
-    /// How many of `events`, from the first on, stand in the log as these very ones.
-    async fn own(&self, events: &[Event]) -> Result<usize, StoreError> {
-        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(0) };
-        let after = Seq(first.seq.0 - 1);
-        let limit = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        let stored = self.shared.store.events(self.room, after, last.seq, limit).await?;
-        Ok(events.iter().zip(&stored).take_while(|(own, stored)| own.nonce == stored.nonce).count())
+    /// Tells every sender that the outcome is not known.
+    pub(super) fn tell_unknown(&mut self, numbered: &mut [Numbered]) {
+        for one in numbered {
+            self.bar(&one.queued);
+            one.queued.asked.tell(Err(Refused::Unknown));
+        }
     }
 
     /// Takes in what is durable: state, then the room, then the answers. So whoever is told a position finds
     /// that this node has delivered up to it.
     async fn committed(&mut self, numbered: Vec<Numbered>) {
         let Some(known) = &mut self.state else { return };
+        let mut stored = Vec::with_capacity(numbered.len());
         let mut events = Vec::with_capacity(numbered.len());
         for Numbered { queued, event } in numbered {
-            known.members.apply(&event.body);
-            known.tail = tail_at(&event);
+            known.take(&event);
             if matches!(event.body, Body::Message(_)) {
                 self.shared.metrics.messages_stored.inc();
             }
-            let event = Arc::new(event);
-            (queued.reply)(Ok(Committed { event: Arc::clone(&event), repeated: false }));
-            events.push(event);
+            events.push(Arc::new(event));
+            stored.push(queued);
         }
         self.shared.announce(&events).await;
+        for (mut queued, event) in stored.into_iter().zip(events) {
+            queued.asked.tell(Ok(Committed { event, repeated: false }));
+        }
     }
 
     /// Answers a retry with what was stored the first time.
-    async fn repeated(&self, Numbered { queued, .. }: Numbered) {
-        let Command { sender, client_id, .. } = &queued.command;
-        let stored = self.shared.store.event_by_client_id(self.room, *sender, client_id).await;
-        let outcome = match stored {
-            Ok(Some(event)) => as_repeated(event, &queued.command),
-            Ok(None) => Err(Refused::Unknown),
-            Err(error) => Err(Refused::Unavailable(error)),
-        };
-        (queued.reply)(outcome);
+    async fn repeated(&mut self, Numbered { mut queued, .. }: Numbered) {
+        match self.stored(&queued.asked.command).await {
+            Ok(Some(event)) => self.tell_repeated(queued, event).await,
+            // It stands in the log, so nothing but this can be said of it.
+            Ok(None) | Err(_) => {
+                self.bar(&queued);
+                queued.asked.tell(Err(Refused::Unknown));
+            }
+        }
+    }
+
+    /// What stands in the log for the key of a command.
+    async fn stored(&mut self, command: &Command) -> Result<Option<Event>, StoreError> {
+        let Command { sender, client_id, .. } = command;
+        self.shared.store.event_by_client_id(self.room, *sender, client_id).await
+    }
+
+    async fn tell_repeated(&mut self, mut queued: Queued, event: Event) {
+        if event.seq > self.shared.feed.delivered() {
+            self.shared.repair(event.seq).await;
+        }
+        let outcome = as_repeated(event, &queued.asked.command);
+        queued.asked.tell(outcome);
     }
 
     /// Reads and applies what another writer has appended.
@@ -375,18 +332,18 @@ impl Writer {
                 }
             };
             found = true;
-            for event in &events {
-                known.members.apply(&event.body);
-                known.tail = tail_at(event);
-            }
+            events.iter().for_each(|event| known.take(event));
             let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
             self.shared.deliver(&events).await;
         }
     }
+}
 
-    /// Makes sure that the feed has what the log holds up to `tail`.
-    async fn deliver_through(&self, tail: Seq) {
-        self.shared.repair(tail).await;
+impl Known {
+    /// Takes in the event behind the tail.
+    fn take(&mut self, event: &Event) {
+        self.members.apply(&event.body);
+        self.tail = Tail { seq: event.seq, ordinal: event.ordinal, timestamp: event.timestamp };
     }
 }
 
@@ -396,26 +353,18 @@ enum Fail {
     Unavailable,
 }
 
-/// Whether something that its sender had queued before was refused while it waited.
-fn is_barred(barred: &HashMap<UserId, Instant>, queued: &Queued) -> bool {
-    barred.get(&queued.command.sender).is_some_and(|since| queued.deadline <= *since + DEADLINE)
-}
-
-/// Tells every sender that the outcome is not known; the answers are spent.
-fn tell_unknown(numbered: &mut [Numbered]) {
-    for one in numbered {
-        let reply = std::mem::replace(&mut one.queued.reply, Box::new(|_| {}));
-        reply(Err(Refused::Unknown));
-    }
-}
-
 fn put_back(rest: Vec<Numbered>, waiting: &mut VecDeque<Queued>) {
     for one in rest.into_iter().rev() {
         waiting.push_front(one.queued);
     }
 }
 
+/// What a command is answered whose key stands in the log already: it is its own event, of an attempt on another way; a
+/// message of the same content; or something else.
 fn as_repeated(event: Event, command: &Command) -> Result<Committed, Refused> {
+    if event.nonce == command.nonce {
+        return Ok(Committed { event: Arc::new(event), repeated: false });
+    }
     let stored = match &event.body {
         Body::Message(message) => Some(message.digest),
         Body::Gone { digest } => Some(*digest),
@@ -443,20 +392,4 @@ fn next_event(room: RoomId, tail: &mut Tail, command: &Command, body: Body) -> E
         timestamp: tail.timestamp,
         body,
     }
-}
-
-fn tail_at(event: &Event) -> Tail {
-    Tail { seq: event.seq, ordinal: event.ordinal, timestamp: event.timestamp }
-}
-
-fn weight(queued: &Queued) -> usize {
-    match &queued.command.change {
-        Change::Post(message) => 256 + message.text.len(),
-        _ => 256,
-    }
-}
-
-/// 50 ms at first, then a tenth of the time that has passed, at most 5 s.
-fn backoff(elapsed: Duration) -> Duration {
-    (elapsed / 10).clamp(Duration::from_millis(50), Duration::from_secs(5))
 }

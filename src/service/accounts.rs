@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Error, Result, new_id, sessions, spending};
+use super::{Error, Result, new_id, sessions};
 use crate::api::{PasswordChange, SignIn, SignUp, TokenView};
 use crate::app::App;
 use crate::config::Signup;
@@ -45,7 +45,7 @@ pub(crate) async fn sign_up(app: &App, address: IpAddr, given: SignUp) -> Result
         return Err(Error::SignupClosed);
     }
     let details = Details::parse(app, given)?;
-    spending::sign_up(app, address)?;
+    app.limits.sign_up(address)?;
     create(app, details, false).await
 }
 
@@ -82,7 +82,7 @@ pub(crate) async fn sign_in(app: &App, address: IpAddr, given: SignIn) -> Result
 
 async fn token_for(app: &App, address: IpAddr, given: SignIn) -> Result<TokenView> {
     let login = login_name(&given.username);
-    spending::login(app, login.as_deref().unwrap_or_default(), address)?;
+    app.limits.login(login.as_deref().unwrap_or_default(), address)?;
     let found = match login {
         Some(login) => app.store.user_by_login(&login).await?,
         None => None,
@@ -114,7 +114,7 @@ pub(crate) async fn change_password(
 ) -> Result<TokenView> {
     let min = app.config.auth.password_min_bytes;
     let new = Password::parse("new_password", change.new_password, min)?;
-    spending::login(app, &user.username.folded(), address)?;
+    app.limits.login(&user.username.folded(), address)?;
     let hash = app.store.password_hash(user.id).await?;
     if !app.passwords.verify(change.current_password, hash).await? {
         return Err(Error::Forbidden("The current password is another."));

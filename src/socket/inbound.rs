@@ -101,6 +101,8 @@ fn refuse_what_follows(session: &Session, room: RoomId, error: &Error) {
     };
     let mut refused = session.refused.lock().unwrap_or_else(PoisonError::into_inner);
     refused.insert(room, Refused { through, too_fast });
+    drop(refused);
+    session.connection.begin_anew(room);
 }
 
 /// Why the event with this number is refused for what was refused before it, if it is: for the same reason, as far as the client
@@ -131,6 +133,7 @@ async fn chat(
         Err(error) => return ack.refuse(&error, None),
     };
     let place = place(session, &message).await;
+    let lane = session.connection.lane(room);
     if let Some(error) = refused_with(session, room, number) {
         return ack.refuse(&error, Some(room));
     }
@@ -150,7 +153,7 @@ async fn chat(
         answer_chat(answering, ack, room, outcome);
         drop(place);
     });
-    app.rooms.submit(room, command, reply).await;
+    app.rooms.submit(room, Some(lane), command, reply).await;
 }
 
 /// Waits until the client has taken enough of what it was told to be told of this message as well.

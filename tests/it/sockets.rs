@@ -26,7 +26,7 @@ async fn room_of(owner: &Person, members: &[&Person]) -> String {
     id
 }
 
-pub(crate) fn token(person: &Person) -> &str {
+fn token(person: &Person) -> &str {
     person.token.as_deref().unwrap()
 }
 

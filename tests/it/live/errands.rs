@@ -23,6 +23,8 @@ async fn a_node_that_is_there_answers_and_one_that_is_gone_does_not() {
     assert!(here.reaches(other.node(), DEADLINE).await);
     assert!(there.reaches(one.node(), DEADLINE).await);
     drop(there);
+    // What is on its way to it at this moment is not answered, and nobody says so.
+    assert!(!here.reaches(other.node(), Duration::from_millis(500)).await);
     assert!(!here.reaches(other.node(), DEADLINE).await);
     assert!(!here.reaches(BootId::new(1, 1), DEADLINE).await);
 }

@@ -248,10 +248,12 @@ impl Hall {
     }
 }
 
-/// The seal of another node of the cluster that all of these are of.
+/// The secret of the cluster that all of these nodes are of.
+pub(crate) const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+
+/// The seal of another node of it.
 pub(crate) fn seal() -> Seal {
-    let secret = b"a secret of at least thirty-two bytes";
-    Seal::new(id(BootId::new), Keys::derive(secret, None).bus)
+    Seal::new(id(BootId::new), Keys::derive(SECRET, None).bus)
 }
 
 /// Live rooms over `store`, as a node has them that believes it is the only one: it writes in every room.
@@ -263,13 +265,24 @@ pub(crate) async fn rooms_over(store: &DynStore, bus: &DynBus) -> Rooms {
 
 /// Live rooms over `store`, as a node has them that is one of `nodes`.
 pub(crate) async fn rooms_of(store: &DynStore, bus: &DynBus, seal: Seal, nodes: Nodes) -> Rooms {
+    rooms_counted(store, bus, seal, nodes, Metrics::new()).await
+}
+
+/// The same, counted in `metrics`.
+pub(crate) async fn rooms_counted(
+    store: &DynStore,
+    bus: &DynBus,
+    seal: Seal,
+    nodes: Nodes,
+    metrics: Metrics,
+) -> Rooms {
     let teller = Teller {
         epoch: store.epoch().await.unwrap(),
         sign: Arc::new(|attachment, _, reader| format!("/media/{}/{reader}", attachment.id)),
     };
     let settings = Settings { leave_grace: Duration::from_secs(10), sockets_per_user: 0 };
     let peers = Peers::new(Arc::clone(bus), seal, nodes, teller.epoch);
-    Rooms::new(Arc::clone(store), Metrics::new(), teller, peers, settings)
+    Rooms::new(Arc::clone(store), metrics, teller, peers, settings)
 }
 
 /// A connection; one to all rooms has been told that it is in none.

@@ -18,7 +18,7 @@ async fn what_one_task_submits_is_stored_and_told_in_this_order() {
             sender.send((nth, outcome.unwrap().event.seq.0)).unwrap();
         });
         let change = post(&hall.owner, &nth.to_string());
-        hall.rooms.submit(hall.room, command(&hall.owner, change), reply).await;
+        hall.rooms.submit(hall.room, None, command(&hall.owner, change), reply).await;
     }
     for nth in 0..1000 {
         assert_eq!(answers.recv().await.unwrap(), (nth, nth + 2));

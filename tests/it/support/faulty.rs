@@ -11,6 +11,7 @@ use natter::domain::membership::ReadMarker;
 use natter::domain::room::Tail;
 use natter::domain::*;
 use natter::store::*;
+use tokio::sync::watch;
 
 /// What happens to an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,10 @@ pub(crate) enum Fault {
     Refused,
     /// It is carried out, and nobody says so.
     ReplyLost,
+    /// It is not carried out, and never ends.
+    Hangs,
+    /// It is carried out, and never ends.
+    HangsAfter,
 }
 
 /// Another store with faults in front of it, one for each append to come. Closing it closes nothing: nodes that share a store end
@@ -29,13 +34,38 @@ pub(crate) struct Faulty {
     inner: DynStore,
     faults: Mutex<VecDeque<Fault>>,
     is_away: AtomicBool,
+    /// Whether the state of rooms cannot be read.
+    is_blind: AtomicBool,
+    /// Whether an append has hung.
+    hung: watch::Sender<bool>,
 }
 
 impl Faulty {
     /// `inner`, whose next appends meet `faults`.
     pub(crate) fn new(inner: DynStore, faults: impl IntoIterator<Item = Fault>) -> Arc<Self> {
         let faults = Mutex::new(faults.into_iter().collect());
-        Arc::new(Self { inner, faults, is_away: AtomicBool::new(false) })
+        let (is_blind, hung) = (AtomicBool::new(false), watch::Sender::new(false));
+        Arc::new(Self { inner, faults, is_away: AtomicBool::new(false), is_blind, hung })
+    }
+
+    /// The next appends meet `faults`.
+    pub(crate) fn meets(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.faults.lock().unwrap().extend(faults);
+    }
+
+    /// From now on the state of rooms cannot be read, or can.
+    pub(crate) fn is_blind(&self, is_blind: bool) {
+        self.is_blind.store(is_blind, Ordering::SeqCst);
+    }
+
+    /// Waits until an append has hung.
+    pub(crate) async fn has_hung(&self) {
+        self.hung.subscribe().wait_for(|hung| *hung).await.unwrap();
+    }
+
+    async fn hang(&self) -> Appended {
+        self.hung.send_replace(true);
+        std::future::pending().await
     }
 
     /// From now on nothing answers, or everything does again.
@@ -105,6 +135,9 @@ impl RoomStore for Faulty {
     }
 
     async fn room_state(&self, id: RoomId) -> Result<Option<RoomState>> {
+        if self.is_blind.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("nothing is to be seen".into()));
+        }
         self.inner()?.room_state(id).await
     }
 
@@ -130,6 +163,11 @@ impl LogStore for Faulty {
             Fault::ReplyLost => {
                 drop(self.inner.append(events).await);
                 Appended::Unknown(lost())
+            }
+            Fault::Hangs => self.hang().await,
+            Fault::HangsAfter => {
+                drop(self.inner.append(events).await);
+                self.hang().await
             }
         }
     }
