@@ -80,6 +80,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_id_is_one_part_of_a_subject_and_nothing_else_is_an_id() {
+        for number in [0, 1, 0x2e2e_2e2e_2e2e_2e2e, u64::MAX] {
+            let room = Subject::room_events(RoomId::new(number, number));
+            let parts: Vec<_> = room.as_str().split('.').collect();
+            assert!(matches!(parts[..], ["natter", "room", _, "events"]), "{room}");
+            let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            assert!(parts[2].len() == 24 && parts[2].bytes().all(is_hex), "{room}");
+        }
+        let good = RoomId::new(1, 1).to_string();
+        assert!(good.parse::<RoomId>().is_ok());
+        for evil in [
+            "*".to_owned(),
+            ">".to_owned(),
+            "*".repeat(24),
+            format!("{}.>", &good[..22]),
+            format!("{}.*", &good[..22]),
+            format!("{good}.events"),
+            format!("{}\r\n", &good[..22]),
+            format!("{good} 1\r\nPUB natter.nodes 2\r\n{{}}"),
+            format!("{} ", &good[..23]),
+            format!("{}\t", &good[..23]),
+            format!("{}\0", &good[..23]),
+            good.to_uppercase().replace('0', "A"),
+            "\u{ff10}".repeat(8),
+            String::new(),
+        ] {
+            assert!(evil.parse::<RoomId>().is_err(), "{evil:?}");
+            assert!(evil.parse::<UserId>().is_err() && evil.parse::<BootId>().is_err());
+        }
+    }
+
+    #[test]
     fn answers_go_to_inboxes_and_nowhere_else() {
         let boot = BootId::new(1, 2);
         for inbox in ["natter.inbox.7".to_owned(), format!("natter.inbox.{boot}.7")] {
