@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Sources};
-use crate::node::StartError;
+use crate::node::{self, StartError};
 use crate::service;
+use crate::store::{self, StoreError};
 
 /// The exit code for a wrong configuration, the same as for wrong arguments.
 const MISCONFIGURED: u8 = 2;
@@ -66,6 +68,8 @@ enum Command {
     CheckConfig,
     /// Print a file of all settings at their defaults, commented out
     DefaultConfig,
+    /// Bring the store up to date: run it once for a new database, and before nodes of a new version start
+    Migrate,
     /// Administer accounts, also while the server runs
     #[command(subcommand)]
     Admin(admin::Admin),
@@ -85,6 +89,7 @@ pub fn run() -> ExitCode {
             print(DEFAULT_FILE);
             Ok(())
         }
+        Command::Migrate => migrate(&sources),
         Command::Admin(admin) => admin.run(&sources),
         Command::Version => {
             print(concat!("natter ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -139,11 +144,23 @@ impl From<StartError> for Failure {
         match error {
             StartError::Config(error) => error.into(),
             StartError::Bus(error) => Self { code: MISCONFIGURED, ..Self::other(error) },
+            StartError::Store(error) => error.into(),
             // It can be no account, or is somebody's: the configuration is wrong.
             StartError::FirstAdmin(service::Error::Invalid(_) | service::Error::Conflict(..)) => {
                 Self { code: MISCONFIGURED, ..Self::other(error) }
             }
             other => Self::other(other),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Misconfigured(why) => {
+                Self { sentence: format!("store.url: {why}"), code: MISCONFIGURED }
+            }
+            other => Self::other(StartError::Store(other)),
         }
     }
 }
@@ -174,6 +191,19 @@ fn check_config(sources: &Sources) -> Result<(), Failure> {
     Config::load(sources)?.check_secret()?;
     print("The configuration is fine.\n");
     Ok(())
+}
+
+fn migrate(sources: &Sources) -> Result<(), Failure> {
+    let config = Config::load(sources)?;
+    node::prepare(&config)?;
+    runtime()?.block_on(store::migrate(&config.store, &config.data_dir))?;
+    print("The store is up to date.\n");
+    Ok(())
+}
+
+/// What a command runs on.
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::other)
 }
 
 /// Prints `text`; whoever closed the pipe has read enough.

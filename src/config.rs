@@ -18,6 +18,7 @@ mod nats;
 mod origin;
 mod secret;
 mod setting;
+mod store;
 mod units;
 mod url;
 
@@ -35,6 +36,7 @@ pub use self::media::{Addressing, MediaConfig, MediaServe};
 pub use self::nats::{NatsServer, NatsUrl};
 pub use self::origin::Origin;
 pub use self::secret::Secret;
+pub use self::store::StoreLogin;
 pub use self::units::ByteSize;
 pub use self::url::{BusUrl, MediaUrl, StoreUrl};
 
@@ -52,6 +54,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `store.url`: where users, rooms and messages are kept.
     pub store: StoreUrl,
+    /// `store.user`, `store.password`: who signs in there. [`Config::load`] has made it part of the URL.
+    pub store_login: StoreLogin,
     /// `bus.url`: how nodes tell each other that something happened.
     pub bus: BusUrl,
     /// `bus.*` beside the URL: who the node is to its bus.
@@ -182,6 +186,7 @@ impl Default for Config {
             metrics: MetricsConfig { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))) },
             data_dir: PathBuf::from("./natter-data"),
             store: StoreUrl::Sqlite { path: None },
+            store_login: StoreLogin::default(),
             bus: BusUrl::Local,
             bus_access: BusAccess::default(),
             insecure: false,
@@ -271,7 +276,6 @@ impl Config {
     }
 
     fn check_parts(&self) -> Result<(), (&'static str, String)> {
-        self.store.supported().map_err(|why| ("store.url", why))?;
         self.media.check()?;
         self.bus_access.check(&self.bus)?;
         self.check_mode()?;

@@ -3,6 +3,7 @@
 mod assemble;
 mod drain;
 mod jobs;
+mod waiting;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,12 +19,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
+pub(crate) use self::assemble::prepare;
 pub use self::assemble::{Identity, Shared, assemble, assemble_with};
 use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::http;
 use crate::http::listener::{self, Listener};
-use crate::http::probes::{self, Check};
+use crate::http::probes::{self, Check, NotReady};
 use crate::http::trace::{Tracing, chain, trace};
 use crate::link::Links;
 use crate::service;
@@ -100,6 +102,7 @@ fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Sta
 impl Node {
     /// Starts a node that serves clients on `socket`, which makes the tests' ports free ones.
     ///
+    /// The store of a cluster is waited for, without an end; meanwhile the node answers that it is not ready.
     /// The metrics' port is opened as configured. Many nodes can run in one process.
     ///
     /// # Errors
@@ -107,7 +110,11 @@ impl Node {
     /// [`StartError`], with nothing left running.
     pub async fn start(config: Config, socket: TcpListener) -> Result<Self, StartError> {
         let identity = Identity::new();
-        let shared = assemble::open(&config, Access::Node, &identity).await?;
+        let shared = if config.is_embedded() {
+            assemble::open(&config, Access::Node, &identity).await?
+        } else {
+            waiting::open(&config, &socket, &identity).await?
+        };
         let node = Self::start_as(config, socket, shared, identity).await?;
         Ok(Self { has_own_store: true, ..node })
     }
@@ -185,7 +192,7 @@ fn public_router(app: &App) -> Router {
     let store = Arc::clone(&app.store);
     let check: Check = Arc::new(move || {
         let store = Arc::clone(&store);
-        Box::pin(async move { store.check().await.map_err(|error| chain(&error)) })
+        Box::pin(async move { store.check().await.map_err(|error| not_ready(&error)) })
     });
     let tracing = Tracing {
         metrics: app.metrics.clone(),
@@ -197,6 +204,16 @@ fn public_router(app: &App) -> Router {
     http::guard(app, router)
         .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
         .layer(from_fn_with_state(tracing, trace))
+}
+
+/// Why a node is not ready whose store answers with `error`. An operator's task is told to whoever probes.
+fn not_ready(error: &StoreError) -> NotReady {
+    match error {
+        StoreError::Unprepared(sentence) => {
+            NotReady { detail: sentence.clone(), cause: sentence.clone() }
+        }
+        _ => NotReady::no_answer(chain(error)),
+    }
 }
 
 /// What the operator's own port serves. Nothing of it is on the public one.

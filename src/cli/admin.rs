@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 
 use clap::Subcommand;
 
-use super::{Failure, print};
+use super::{Failure, print, runtime};
 use crate::api::SignUp;
 use crate::app::App;
 use crate::config::{Config, Sources};
 use crate::domain::User;
-use crate::node::assemble;
+use crate::node::{self, assemble};
 use crate::service::operator;
-use crate::store::Access;
+use crate::store::{self, Access};
 
 /// What can be done to accounts. A password is never an argument: those are seen by everybody on
 /// the machine, and kept by shells.
@@ -50,6 +50,9 @@ pub(super) enum Admin {
         /// Its name or address
         user: String,
     },
+    /// Tell clients that the store was set back to an earlier state, after a backup was restored; all nodes have to
+    /// be stopped
+    Restored,
 }
 
 impl Admin {
@@ -59,8 +62,10 @@ impl Admin {
         if !matches!(self, Self::CreateUser { .. }) {
             check_store_is_there(&config)?;
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.map_err(Failure::other)?.block_on(async {
+        if matches!(self, Self::Restored) {
+            return restored(&config);
+        }
+        runtime()?.block_on(async {
             let app = assemble(config, Access::Command).await?;
             let done = self.apply(&app).await;
             app.store.close().await;
@@ -83,6 +88,7 @@ impl Admin {
                 print(&format!("{} has the new password\n", user.username.as_str()));
             }
             Self::ListUsers => list(app).await?,
+            Self::Restored => {} // Done without the parts of a node.
             Self::RevokeSessions { user } => {
                 let user = operator::revoke_sessions(app, &user).await?;
                 print(&format!("{} is logged out everywhere\n", user.username.as_str()));
@@ -90,6 +96,19 @@ impl Admin {
         }
         Ok(())
     }
+}
+
+/// Positions that clients know may stand for other events now: another epoch says so to all of them.
+fn restored(config: &Config) -> Result<(), Failure> {
+    node::prepare(config)?;
+    let epoch = runtime()?.block_on(async {
+        let store = store::connect(&config.store, &config.data_dir, Access::Alone).await?;
+        let epoch = store.renew_epoch().await;
+        store.close().await;
+        epoch
+    })?;
+    print(&format!("the store has the epoch {epoch} now: clients begin anew\n"));
+    Ok(())
 }
 
 /// A mistyped folder is told, where a new, empty store in it would only puzzle.

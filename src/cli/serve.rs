@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, print};
+use super::{Failure, print, runtime};
 use crate::config::{Config, Sources};
 use crate::log;
 use crate::node::{self, Node};
@@ -18,8 +18,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     let config = Config::load(sources)?;
     log::init(&config.log);
     raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(Failure::other)?.block_on(serve(config))
+    runtime()?.block_on(serve(config))
 }
 
 /// Every connection is an open file, and the usual soft limit of 1,024 is for programs that use
@@ -34,7 +33,11 @@ fn raise_file_limit() {
 async fn serve(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(Failure::other)?;
     let socket = node::bind(&config)?;
-    let node = Node::start(config, socket).await?;
+    let node = tokio::select! {
+        node = Node::start(config, socket) => node?,
+        // Nobody is served yet: a node that waits for its store goes at once.
+        _ = signals.next() => return Ok(()),
+    };
     tracing::info!(
         address = %node.addr(),
         metrics = node.metrics_addr().map(tracing::field::display),

@@ -183,7 +183,7 @@ impl Loading {
         let Some(name) = name.to_str() else {
             return Ok(()); // None of ours: they are all ASCII.
         };
-        let ours = name.starts_with("NATTER_") || name.starts_with("SECRET_KEY");
+        let ours = ["NATTER_", "SECRET_KEY", "MONGO_"].iter().any(|own| name.starts_with(own));
         // NATTER_TEST_* steers the tests of natter, which start nodes in their own environment.
         let is_other = name == "NATTER_CONFIG" || name.starts_with("NATTER_TEST_");
         if !ours || is_other || is_service_link(name, value) {
@@ -191,7 +191,7 @@ impl Loading {
         }
         let provenance = Provenance::Variable(name.to_owned());
         let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == name) else {
-            // A name like SECRET_KEY_BASE belongs to somebody else.
+            // A name like SECRET_KEY_BASE or MONGO_URL belongs to somebody else.
             let is_typo = name.starts_with("NATTER_");
             return if is_typo { Err(unknown(name, provenance)) } else { Ok(()) };
         };
@@ -218,6 +218,20 @@ impl Loading {
             let password = self.blame("auth.admin_password_file", secret::read(&file))?;
             self.config.auth.first_admin.get_or_insert_default().password = password;
         }
+        self.read_login()
+    }
+
+    fn read_login(&mut self) -> Result<(), ConfigError> {
+        if let Some(file) = self.config.store_login.user_file.clone() {
+            let user = self.blame("store.user_file", secret::read(&file))?;
+            self.config.store_login.user = Some(user);
+        }
+        if let Some(file) = self.config.store_login.password_file.clone() {
+            let password = self.blame("store.password_file", secret::read(&file))?;
+            self.config.store_login.password = Some(password);
+        }
+        let url = self.config.store.clone().with_login(&self.config.store_login);
+        self.config.store = self.blame("store.password", url)?;
         Ok(())
     }
 

@@ -63,15 +63,26 @@ impl Setting {
         Self { form: Form::List, ..self }
     }
 
+<<<<<<< HEAD
     const fn switch(self) -> Self {
         Self { form: Form::Switch, ..self }
     }
 
     /// The name in the environment: `NATTER_AUTH_BCRYPT_COST`. The secret key alone has the name
     /// that deployments of the predecessor already set.
+=======
+    /// The name in the environment: `NATTER_AUTH_BCRYPT_COST`. The secret key and the login to MongoDB have the
+    /// names that deployments of the predecessor already set.
+>>>>>>> de07ecf (Run on MongoDB: wait for it, tell what it lacks, and prepare it by one command)
     pub(super) fn variable(&self) -> String {
         let upper = self.key.replace('.', "_").to_ascii_uppercase();
-        if upper.starts_with("SECRET_KEY") { upper } else { format!("NATTER_{upper}") }
+        match upper.strip_prefix("STORE_") {
+            Some(login) if login.starts_with("USER") || login.starts_with("PASSWORD") => {
+                format!("MONGO_{login}")
+            }
+            _ if upper.starts_with("SECRET_KEY") => upper,
+            _ => format!("NATTER_{upper}"),
+        }
     }
 }
 
@@ -82,6 +93,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         .flag("metrics-listen"),
     Setting::new("data_dir", |c, v| put(&mut c.data_dir, path(v))).flag("data-dir"),
     Setting::new("store.url", |c, v| put(&mut c.store, StoreUrl::parse(v))).flag("store"),
+    Setting::new("store.user", |c, v| put(&mut c.store_login.user, Ok(optional_secret(v)))),
+    Setting::new("store.user_file", |c, v| put(&mut c.store_login.user_file, Ok(optional_path(v)))),
+    Setting::new("store.password", |c, v| put(&mut c.store_login.password, Ok(optional_secret(v))))
+        .environment_only(),
+    Setting::new("store.password_file", |c, v| {
+        put(&mut c.store_login.password_file, Ok(optional_path(v)))
+    }),
     Setting::new("bus.url", |c, v| put(&mut c.bus, BusUrl::parse(v))).flag("bus"),
     Setting::new("bus.user", |c, v| put(&mut c.bus_access.user, Ok(optional_text(v)))),
     Setting::new("bus.password", |c, v| put(&mut c.bus_access.password, Ok(optional_secret(v))))
@@ -229,14 +247,18 @@ fn optional_path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
+<<<<<<< HEAD
 fn optional_text(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+=======
+>>>>>>> de07ecf (Run on MongoDB: wait for it, tell what it lacks, and prepare it by one command)
 fn optional_secret(text: &str) -> Option<Secret> {
     (!text.is_empty()).then(|| Secret::new(text))
 }
 
+<<<<<<< HEAD
 fn switch(text: &str) -> Result<bool, String> {
     match text.trim() {
         "true" => Ok(true),
@@ -245,6 +267,8 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+=======
+>>>>>>> de07ecf (Run on MongoDB: wait for it, tell what it lacks, and prepare it by one command)
 /// An empty secret is no unset one: who set it wanted one, and all nodes to share it.
 fn signing_secret(text: &str) -> Result<Secret, String> {
     let secret = Secret::new(text);

@@ -1,7 +1,6 @@
 //! The URLs that choose a backend, each parsed into its enum by the scheme.
 //!
-//! Schemes of the cluster backends are known here so that a mistyped one and one that this build
-//! has no adapter for are told apart; [`StoreUrl::supported`] and its siblings draw that line.
+//! Only the scheme, and what the schemes share, is known here.
 
 use std::path::{Path, PathBuf};
 
@@ -68,13 +67,6 @@ impl StoreUrl {
             Self::Mongodb { .. } => None,
         }
     }
-
-    pub(super) fn supported(&self) -> Result<(), String> {
-        match self {
-            Self::Sqlite { .. } => Ok(()),
-            Self::Mongodb { .. } => Err(not_in_this_build("mongodb://", "sqlite:")),
-        }
-    }
 }
 
 impl BusUrl {
@@ -123,10 +115,6 @@ fn unknown_scheme(text: &str, known: &str) -> String {
         }
         _ => format!("is no URL, use {known}"),
     }
-}
-
-fn not_in_this_build(scheme: &str, instead: &str) -> String {
-    format!("this build has no adapter for {scheme}, use {instead}")
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod session;
 pub(crate) mod trace;
 mod upload;
 mod users;
+pub(crate) mod waiting;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};

@@ -22,9 +22,24 @@ const CHECK_TIME: Duration = Duration::from_secs(2);
 /// How long an answer of the store is good for. Anybody may ask, and an answer costs a write.
 const CHECK_AGE: Duration = Duration::from_secs(1);
 
-/// Asks a part that the node cannot work without, such as the store, whether it answers. The error
-/// is for the log.
-pub(crate) type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+/// Asks a part that the node cannot work without, such as the store, whether it answers.
+pub(crate) type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), NotReady>> + Send + Sync>;
+
+/// Why a node is not to be sent anybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotReady {
+    /// What whoever probes is told.
+    pub(crate) detail: String,
+    /// What is for the log alone.
+    pub(crate) cause: String,
+}
+
+impl NotReady {
+    /// The store does not answer, because of `cause`.
+    pub(crate) fn no_answer(cause: impl Into<String>) -> Self {
+        Self { detail: "The store does not answer.".to_owned(), cause: cause.into() }
+    }
+}
 
 /// `/livez`, which answers while the process does, whatever is wrong behind it (restarting would
 /// not repair that), and `/readyz`, which answers 200 only while new clients may be sent here.
@@ -37,16 +52,16 @@ pub(crate) fn router(lifecycle: Lifecycle, store: Check) -> Router {
     Router::new().route("/livez", get(livez)).route("/readyz", get(ready))
 }
 
-async fn livez() -> Response {
+pub(super) async fn livez() -> Response {
     fresh(StatusCode::OK, "alive\n")
 }
 
 struct Readiness {
     lifecycle: Lifecycle,
     store: Check,
-    /// When the store was asked, and whether it answered. Locked while it is being asked, so that
+    /// When the store was asked, and what it answered. Locked while it is being asked, so that
     /// it is asked once however many want to know.
-    last: Mutex<Option<(Instant, bool)>>,
+    last: Mutex<Option<(Instant, Result<(), NotReady>)>>,
 }
 
 impl Readiness {
@@ -54,31 +69,32 @@ impl Readiness {
         if self.lifecycle.phase() > Phase::Serving {
             return not_ready(ErrorCode::Draining, "This node is shutting down.");
         }
-        if self.store_answers().await {
-            return fresh(StatusCode::OK, "ready\n");
+        match self.ask_store().await {
+            Ok(()) => fresh(StatusCode::OK, "ready\n"),
+            Err(why) => not_ready(ErrorCode::Unavailable, &why.detail),
         }
-        not_ready(ErrorCode::Unavailable, "The store does not answer.")
     }
 
-    async fn store_answers(&self) -> bool {
+    async fn ask_store(&self) -> Result<(), NotReady> {
         let mut last = self.last.lock().await;
-        if let Some((_, answered)) = last.filter(|(asked, _)| asked.elapsed() < CHECK_AGE) {
-            return answered;
+        if let Some((asked, answer)) = &*last
+            && asked.elapsed() < CHECK_AGE
+        {
+            return answer.clone();
         }
-        let failure = match tokio::time::timeout(CHECK_TIME, (self.store)()).await {
-            Ok(Ok(())) => None,
-            Ok(Err(why)) => Some(why),
-            Err(_elapsed) => Some(format!("no answer within {CHECK_TIME:?}")),
-        };
-        if let Some(error) = &failure {
-            tracing::warn!(error, "not ready: the store does not answer");
+        let answer = tokio::time::timeout(CHECK_TIME, (self.store)()).await;
+        let answer = answer.unwrap_or_else(|_elapsed| {
+            Err(NotReady::no_answer(format!("no answer within {CHECK_TIME:?}")))
+        });
+        if let Err(NotReady { detail, cause }) = &answer {
+            tracing::warn!(error = cause, "not ready: {detail}");
         }
-        *last = Some((Instant::now(), failure.is_none()));
-        failure.is_none()
+        *last = Some((Instant::now(), answer.clone()));
+        answer
     }
 }
 
-fn not_ready(code: ErrorCode, detail: &str) -> Response {
+pub(super) fn not_ready(code: ErrorCode, detail: &str) -> Response {
     let body = ErrorBody { detail: detail.to_owned(), code, errors: Vec::new() };
     fresh(StatusCode::SERVICE_UNAVAILABLE, axum::Json(body))
 }
@@ -109,7 +125,7 @@ mod tests {
     #[tokio::test]
     async fn a_node_is_ready_while_it_serves_and_its_store_answers() {
         let lifecycle = Lifecycle::new();
-        let down: Check = Arc::new(|| Box::pin(async { Err("disk on fire".to_owned()) }));
+        let down: Check = Arc::new(|| Box::pin(async { Err(NotReady::no_answer("disk on fire")) }));
         let stuck: Check = Arc::new(|| Box::pin(futures::future::pending()));
         assert_eq!(status(&lifecycle, fine(), "/readyz").await, 200);
         assert_eq!(status(&lifecycle, down.clone(), "/readyz").await, 503);

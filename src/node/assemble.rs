@@ -82,7 +82,8 @@ pub(super) async fn open(
     Ok(Shared { store, bus })
 }
 
-fn prepare(config: &Config) -> Result<(), StartError> {
+/// Checks `config`, and makes what has to be there before anything is opened.
+pub(crate) fn prepare(config: &Config) -> Result<(), StartError> {
     config.validate()?;
     tls::install();
     make_data_dir(config)

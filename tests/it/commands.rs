@@ -76,7 +76,7 @@ async fn a_wrong_configuration_is_one_sentence_and_exit_code_2() {
         for (variable, value) in [
             ("NATTER_LISTEN", "nowhere"),
             ("NATTER_AUTH_BCRYPT_COST", "17"),
-            ("NATTER_STORE_URL", "mongodb://u:hunter2@db"),
+            ("NATTER_STORE_URL", "mongo://u:hunter2@db"),
             ("NATTER_BUS_URL", "nats://u:hunter2@bus"),
             ("NATTER_TYPO", "x"),
             ("SECRET_KEY", "hunter2"),

@@ -181,8 +181,9 @@ fn a_wrong_variable_is_named_in_one_sentence() {
         ("NATTER_METRICS_LISTEN", "127.0.0.1:8080", "metrics.listen"),
         ("NATTER_DATA_DIR", "", "data_dir"),
         ("NATTER_STORE_URL", "postgres://db", "store.url"),
-        ("NATTER_STORE_URL", "mongodb://db", "store.url"),
-        ("NATTER_STORE_URL", "mongodb+srv://db", "store.url"),
+        ("NATTER_STORE_URL", "mongodb:db", "store.url"),
+        ("MONGO_USER_FILE", "/nowhere/user", "store.user_file"),
+        ("MONGO_PASSWORD_FILE", "/nowhere/password", "store.password_file"),
         ("NATTER_BUS_URL", "nats://bus", "bus.url"),
         ("NATTER_BUS_URL", "tls://bus", "bus.url"),
         ("NATTER_BUS_URL", "redis://bus", "bus.url"),
@@ -297,6 +298,42 @@ fn the_secret_comes_from_the_file_before_the_variable() {
         "{sentence}"
     );
     assert!(sentence.ends_with("has 8 bytes and needs 32"), "{sentence}");
+}
+
+#[test]
+fn the_login_to_mongodb_comes_from_files_before_variables_before_the_url() {
+    let files = Files::new();
+    let (user, password) = (files.write("user", "ann\n"), files.write("password", "p@ss\n"));
+    let cluster = [
+        ("NATTER_STORE_URL", "mongodb://old:hunter2@db/natter?replicaSet=rs"),
+        ("NATTER_BUS_URL", "nats://u:p@bus"),
+        ("NATTER_MEDIA_URL", "s3://files"),
+        ("SECRET_KEY", STRONG),
+    ];
+    let uri = |more: &[(&str, &str)]| {
+        let config = from_environment(&[cluster.as_slice(), more].concat()).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+        match config.store {
+            StoreUrl::Mongodb { uri } => uri.expose().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(uri(&[]), "mongodb://old:hunter2@db/natter?replicaSet=rs");
+    let variables = [("MONGO_USER", "bob"), ("MONGO_PASSWORD", "b")];
+    assert_eq!(uri(&variables), "mongodb://bob:b@db/natter?replicaSet=rs");
+    let named = [
+        ("MONGO_USER_FILE", user.to_str().unwrap()),
+        ("MONGO_PASSWORD_FILE", password.to_str().unwrap()),
+    ];
+    let both = [variables, named].concat();
+    assert_eq!(uri(&both), "mongodb://ann:p%40ss@db/natter?replicaSet=rs");
+    // As compose files pass what nobody gave them, and what belongs to somebody else.
+    let others = [("MONGO_USER", ""), ("MONGO_PASSWORD_FILE", ""), ("MONGO_INITDB_DATABASE", "x")];
+    assert_eq!(uri(&others), "mongodb://old:hunter2@db/natter?replicaSet=rs");
+    assert_eq!(
+        from_environment(&[("MONGO_PASSWORD", "unused")]).unwrap().store,
+        Config::default().store
+    );
 }
 
 #[test]

@@ -27,4 +27,5 @@ mod rooms;
 mod sockets;
 mod store;
 mod support;
+mod waiting;
 mod x31_crash;

@@ -5,6 +5,7 @@ mod log;
 mod memberships;
 mod model;
 mod pages;
+mod replica_set;
 mod requests;
 mod rooms;
 mod uploads;

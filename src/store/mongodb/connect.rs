@@ -146,7 +146,7 @@ fn no_uri(error: Error) -> StoreError {
     match error.kind.as_ref() {
         ErrorKind::DnsResolve { .. } => StoreError::Unavailable(error.into()),
         _ => StoreError::Misconfigured(
-            "store.url is no URI that MongoDB's driver takes (a user and a password in it are percent-encoded)"
+            "it is no URI that MongoDB's driver takes (a user and a password in it are percent-encoded)"
                 .to_owned(),
         ),
     }
@@ -157,13 +157,12 @@ fn told<T>(done: Result<T>) -> Result<T> {
     let Err(StoreError::Unavailable(source)) = &done else { return done };
     let Some(error) = source.downcast_ref::<Error>() else { return done };
     if is_refused_login(error) {
-        let why = "store.url: the MongoDB server refuses the user or the password";
+        let why = "the MongoDB server refuses the user or the password";
         return Err(StoreError::Misconfigured(why.to_owned()));
     }
     match error.kind.as_ref() {
         ErrorKind::Command(command) if command.code == UNAUTHORIZED => {
-            let why =
-                "store.url: the MongoDB server wants a user who may read and write this database";
+            let why = "the MongoDB server wants a user who may read and write this database";
             Err(StoreError::Misconfigured(why.to_owned()))
         }
         _ => done,
@@ -177,7 +176,8 @@ const UNAUTHORIZED: i32 = 13;
 fn check_kind(hello: &Document) -> Result<()> {
     let is_router = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
     if !is_router && !hello.contains_key("setName") {
-        let why = "store.url: the MongoDB server is no replica set; one of a single server is enough (--replSet)";
+        let why =
+            "the MongoDB server is no replica set; one of a single server is enough (--replSet)";
         return Err(StoreError::Misconfigured(why.to_owned()));
     }
     let version = hello.get("maxWireVersion").and_then(|version| match version {
@@ -186,7 +186,7 @@ fn check_kind(hello: &Document) -> Result<()> {
         _ => None,
     });
     if version.is_none_or(|version| version < WIRE_VERSION) {
-        let why = "store.url: the MongoDB server is too old; 7.0.32 and 8.0.21, or later ones, are supported";
+        let why = "the MongoDB server is too old; 7.0.32 and 8.0.21, or later ones, are supported";
         return Err(StoreError::Misconfigured(why.to_owned()));
     }
     Ok(())

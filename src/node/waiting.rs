@@ -1,0 +1,107 @@
+//! A node whose store is not there yet: it lives, tells everybody to come back, and tries again.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::assemble::{self, Identity, Shared};
+use super::{StartError, not_ready};
+use crate::config::Config;
+use crate::http::listener::Listener;
+use crate::http::probes::NotReady;
+use crate::http::waiting;
+use crate::link::Links;
+use crate::store::{Access, StoreError};
+
+/// Between two attempts: at first, and at most.
+const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Opens the store and the bus that `config` names, however long that takes; meanwhile whoever comes to `socket` is
+/// answered. Dropping it ends that.
+///
+/// # Errors
+///
+/// What waiting does not help against.
+pub(super) async fn open(
+    config: &Config,
+    socket: &TcpListener,
+    identity: &Identity,
+) -> Result<Shared, StartError> {
+    let (say, why) = watch::channel(NotReady::no_answer("it is being opened"));
+    let mut answering = Answering::new(socket, why);
+    let mut pause = PAUSE;
+    loop {
+        let mut attempt = pin!(assemble::open(config, Access::Node, identity));
+        let opened = match timeout(PAUSE, attempt.as_mut()).await {
+            Ok(opened) => opened,
+            Err(_elapsed) => {
+                answering.begin(config)?;
+                attempt.await
+            }
+        };
+        let reason = match opened {
+            Err(StartError::Store(error)) if may_pass(&error) => not_ready(&error),
+            opened => return opened,
+        };
+        answering.begin(config)?;
+        tracing::warn!(error = reason.cause, "waiting for the store: {}", reason.detail);
+        say.send_replace(reason);
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Whoever answers clients meanwhile. Dropping it ends that, and every connection.
+struct Answering<'a> {
+    socket: &'a TcpListener,
+    why: watch::Receiver<NotReady>,
+    links: Links,
+    stop: CancellationToken,
+    has_begun: bool,
+}
+
+impl<'a> Answering<'a> {
+    fn new(socket: &'a TcpListener, why: watch::Receiver<NotReady>) -> Self {
+        let (links, stop) = (Links::default(), CancellationToken::new());
+        Self { socket, why, links, stop, has_begun: false }
+    }
+
+    fn begin(&mut self, config: &Config) -> Result<(), StartError> {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return Ok(());
+        }
+        let (setting, address) = ("listen", config.listen);
+        let second = second_handle(self.socket).map_err(|source| StartError::Listen {
+            setting,
+            address,
+            source,
+        })?;
+        let router = waiting::router(self.why.clone());
+        let listener = Listener { router, links: self.links.clone(), stop: self.stop.clone() };
+        tokio::spawn(listener.serve(second));
+        Ok(())
+    }
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.links.kill_all();
+    }
+}
+
+fn may_pass(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(_) | StoreError::Unprepared(_))
+}
+
+/// The same socket once more, so that it is never closed between waiting and serving.
+fn second_handle(socket: &TcpListener) -> io::Result<TcpListener> {
+    let handle = std::os::fd::AsFd::as_fd(socket).try_clone_to_owned()?;
+    TcpListener::from_std(std::net::TcpListener::from(handle))
+}
