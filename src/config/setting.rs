@@ -63,17 +63,12 @@ impl Setting {
         Self { form: Form::List, ..self }
     }
 
-<<<<<<< HEAD
     const fn switch(self) -> Self {
         Self { form: Form::Switch, ..self }
     }
 
-    /// The name in the environment: `NATTER_AUTH_BCRYPT_COST`. The secret key alone has the name
-    /// that deployments of the predecessor already set.
-=======
     /// The name in the environment: `NATTER_AUTH_BCRYPT_COST`. The secret key and the login to MongoDB have the
     /// names that deployments of the predecessor already set.
->>>>>>> de07ecf (Run on MongoDB: wait for it, tell what it lacks, and prepare it by one command)
     pub(super) fn variable(&self) -> String {
         let upper = self.key.replace('.', "_").to_ascii_uppercase();
         match upper.strip_prefix("STORE_") {
@@ -247,18 +242,14 @@ fn optional_path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
-<<<<<<< HEAD
 fn optional_text(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-=======
->>>>>>> de07ecf (Run on MongoDB: wait for it, tell what it lacks, and prepare it by one command)
 fn optional_secret(text: &str) -> Option<Secret> {
     (!text.is_empty()).then(|| Secret::new(text))
 }
 
-<<<<<<< HEAD
 fn switch(text: &str) -> Result<bool, String> {
     match text.trim() {
         "true" => Ok(true),
@@ -267,8 +258,6 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-=======
->>>>>>> de07ecf (Run on MongoDB: wait for it, tell what it lacks, and prepare it by one command)
 /// An empty secret is no unset one: who set it wanted one, and all nodes to share it.
 fn signing_secret(text: &str) -> Result<Secret, String> {
     let secret = Secret::new(text);

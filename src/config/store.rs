@@ -43,10 +43,6 @@ impl<'a> Parts<'a> {
         };
         Some(Self { scheme, user: Some(user), password, rest: &rest[login.len() + 1..] })
     }
-
-    fn hosts(&self) -> impl Iterator<Item = &'a str> {
-        self.rest[..self.rest.find(['/', '?']).unwrap_or(self.rest.len())].split(',')
-    }
 }
 
 impl StoreUrl {
@@ -73,24 +69,6 @@ impl StoreUrl {
         let uri = format!("{}://{user}{password}@{}", parts.scheme, parts.rest);
         Ok(Self::Mongodb { uri: Secret::new(uri) })
     }
-
-    /// Whether whoever reaches the store may read and write it: a database elsewhere than on this machine to which
-    /// nobody signs in.
-    pub fn is_open_to_all(&self) -> bool {
-        let Self::Mongodb { uri } = self else { return false };
-        let Some(parts) = Parts::of(uri.expose()) else { return false };
-        let signs_in = parts.user.is_some() || uri.expose().contains("authMechanism=");
-        !signs_in && !parts.hosts().all(is_loopback)
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(address) => address.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    let address = name.parse::<std::net::IpAddr>();
-    address.map_or(name.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
 }
 
 /// As a URI holds what may be any text.
@@ -143,21 +121,5 @@ mod tests {
             assert_eq!(joined(uri, user, password).as_deref(), Ok(whole), "{uri}");
         }
         assert!(joined(plain, None, Some("hunter2")).is_err_and(|why| !why.contains("hunter2")));
-    }
-
-    #[test]
-    fn a_database_elsewhere_without_a_login_is_open_to_all() {
-        for (uri, open) in [
-            ("mongodb://127.0.0.1:27017,localhost/x?replicaSet=rs", false),
-            ("mongodb://[::1]:27017", false),
-            ("mongodb://db:27017", true),
-            ("mongodb://localhost,db", true),
-            ("mongodb://u:p@db", false),
-            ("mongodb://db/?authMechanism=MONGODB-X509", false),
-            ("mongodb+srv://cluster.example.org/", true),
-        ] {
-            let url = StoreUrl::Mongodb { uri: Secret::new(uri) };
-            assert_eq!(url.is_open_to_all(), open, "{uri}");
-        }
     }
 }

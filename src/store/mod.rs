@@ -57,7 +57,9 @@ pub async fn connect(url: &StoreUrl, data_dir: &Path, access: Access) -> Result<
             let options = embedded::Options { exclusive, ..embedded::Options::default() };
             Ok(Arc::new(embedded::Embedded::open(path, options).await?))
         }
-        StoreUrl::Mongodb { uri } => Ok(Arc::new(mongodb::Mongodb::open(uri, access).await?)),
+        StoreUrl::Mongodb { uri } => {
+            Ok(Arc::new(mongodb::Mongodb::open(uri, access, mongodb::Times::default()).await?))
+        }
     }
 }
 
@@ -71,7 +73,9 @@ pub async fn migrate(url: &StoreUrl, data_dir: &Path) -> Result<()> {
     match url {
         // Opening the file does it.
         StoreUrl::Sqlite { .. } => connect(url, data_dir, Access::Command).await?.close().await,
-        StoreUrl::Mongodb { uri } => mongodb::Mongodb::migrate(uri).await?,
+        StoreUrl::Mongodb { uri } => {
+            mongodb::Mongodb::migrate(uri, mongodb::Times::default()).await?
+        }
     }
     Ok(())
 }

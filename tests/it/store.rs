@@ -13,11 +13,13 @@ mod users;
 pub(crate) mod world;
 
 use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use natter::config::Secret;
 use natter::store::Access;
 use natter::store::embedded::{Embedded, Options};
-use natter::store::mongodb::Mongodb;
+use natter::store::mongodb::{Mongodb, Times};
 
 use crate::support::services::server;
 
@@ -57,6 +59,17 @@ pub(crate) async fn embedded(folder: &Path) -> Embedded {
     Embedded::open(folder.join("natter.db"), Options::default()).await.unwrap()
 }
 
+/// Longer than anything takes on a machine that has a lot else to do.
+pub(crate) const PATIENT: Times = Times {
+    attempt: Duration::from_secs(120),
+    call: Duration::from_secs(120),
+    append: Duration::from_secs(120),
+    check: Duration::from_secs(120),
+};
+
+/// Databases with every index that no test uses now: to make one takes longer than most tests.
+static UNUSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 /// A database of a test's own on the server of the run.
 pub(crate) struct Place {
     /// Of that database.
@@ -64,29 +77,38 @@ pub(crate) struct Place {
     /// Past the adapter.
     pub client: mongodb::Client,
     pub name: String,
+    /// Whether another test can have it.
+    is_as_new: bool,
 }
 
 impl Place {
-    /// A new database with every index; `None` where there is no server.
+    /// An empty database with every index; `None` where there is no server.
     pub(crate) async fn new() -> Option<Self> {
-        let place = Self::bare().await?;
-        Mongodb::migrate(&place.uri).await.unwrap();
+        let unused = UNUSED.lock().unwrap().pop();
+        if let Some(name) = unused {
+            return Self::named(name, true).await;
+        }
+        let place = Self { is_as_new: true, ..Self::bare().await? };
+        Mongodb::migrate(&place.uri, PATIENT).await.unwrap();
         Some(place)
     }
 
     /// A new database with nothing in it; `None` where there is no server.
     pub(crate) async fn bare() -> Option<Self> {
+        Self::named(format!("natter_test_{:016x}", rand::random::<u64>()), false).await
+    }
+
+    async fn named(name: String, is_as_new: bool) -> Option<Self> {
         let server = server("NATTER_TEST_MONGODB_URL")?;
-        let name = format!("natter_test_{:016x}", rand::random::<u64>());
         let (address, options) = server.split_once("/?").unwrap_or((&server, ""));
-        let uri = Secret::new(format!("{}/{name}?{options}", address.trim_end_matches('/')));
-        let client = mongodb::Client::with_uri_str(uri.expose()).await.unwrap();
-        Some(Self { uri, client, name })
+        let uri = format!("{}/{name}?{options}", address.trim_end_matches('/'));
+        let client = mongodb::Client::with_uri_str(&uri).await.unwrap();
+        Some(Self { uri: Secret::new(uri), client, name, is_as_new })
     }
 
     /// Opens it as an operator's command does, so with nothing that runs beside the test.
     pub(crate) async fn open(&self) -> Mongodb {
-        Mongodb::open(&self.uri, Access::Command).await.unwrap()
+        Mongodb::open(&self.uri, Access::Command, PATIENT).await.unwrap()
     }
 
     /// The database itself.
@@ -94,9 +116,20 @@ impl Place {
         self.client.database(&self.name)
     }
 
-    /// Leaves nothing on the server.
+    /// Leaves nothing on the server but, empty, what the next test can have.
     pub(crate) async fn end(self) {
-        self.database().drop().await.unwrap();
+        let database = self.database();
+        if self.is_as_new {
+            for name in database.list_collection_names().await.unwrap() {
+                let documents = database.collection::<mongodb::bson::Document>(&name);
+                documents.delete_many(mongodb::bson::doc! {}).await.unwrap();
+            }
+        } else {
+            database.drop().await.unwrap();
+        }
         self.client.shutdown().await;
+        if self.is_as_new {
+            UNUSED.lock().unwrap().push(self.name);
+        }
     }
 }

@@ -10,11 +10,11 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::Place;
+use crate::store::{PATIENT, Place};
 use crate::support::http;
 use crate::support::services::server;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// The settings of a node of a cluster on the servers of the run; `None` where one is missing.
 fn config(uri: &Secret, folder: &tempfile::TempDir) -> Option<Config> {
@@ -79,7 +79,7 @@ async fn a_node_waits_for_the_indexes_of_its_store_and_says_which_is_missing() {
     let (status, body) = answer(address, "/users/me").await;
     assert_eq!((status, body.contains("unavailable")), (503, true), "{body}");
 
-    Mongodb::migrate(&place.uri).await.unwrap();
+    Mongodb::migrate(&place.uri, PATIENT).await.unwrap();
     let node = timeout(DEADLINE, started).await.unwrap().unwrap().unwrap();
     until(address, |(status, _)| *status == 200).await;
     assert_eq!(answer(address, "/users/me").await.0, 401);

@@ -9,11 +9,11 @@ use std::time::Duration;
 use mongodb::bson::{Binary, Document, RawDocumentBuf, doc};
 use mongodb::options::ReturnDocument;
 
+use super::Base;
 use super::field::{Bytes, Row, binary};
 use super::indexes::name;
 use super::read::bounded;
 use super::users::user_of;
-use super::{Base, CALL_TIME};
 use crate::domain::{User, UserId};
 use crate::store::{Conflict, Result, StoreError};
 
@@ -44,7 +44,7 @@ impl Base {
                 let name = doc! { "$setOnInsert": { "user": oldest } };
                 let named = self.facts.find_one_and_update(filter.clone(), name).upsert(true);
                 let named = named.return_document(ReturnDocument::After);
-                bounded(CALL_TIME, named).await?.ok_or(StoreError::NotFound)?
+                bounded(self.times.call, named).await?.ok_or(StoreError::NotFound)?
             }
         };
         if Row::of(&named).find::<bool>("done")? != Some(true) {
@@ -109,7 +109,7 @@ impl Base {
         let first = doc! { "$setOnInsert": { "number": 1_i64 } };
         let turn = self.facts.find_one_and_update(doc! { "_id": LAST_ADMIN }, first).upsert(true);
         let turn = turn.return_document(ReturnDocument::After);
-        bounded(CALL_TIME, turn).await?.ok_or(StoreError::NotFound)
+        bounded(self.times.call, turn).await?.ok_or(StoreError::NotFound)
     }
 
     async fn take_turn(&self, id: UserId, mut update: Document, number: u64) -> Result<User> {

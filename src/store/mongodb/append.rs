@@ -11,12 +11,12 @@ use mongodb::bson::{RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind, InsertManyError};
 use tokio::time::timeout;
 
+use super::Base;
 use super::committed::Known;
 use super::error::{index_in, is_duplicate};
 use super::event::{derives, encode};
 use super::field::{Row, place};
 use super::indexes::name;
-use super::{APPEND_TIME, Base};
 use crate::domain::{Body, Event, RoomId, Seq};
 use crate::store::{Appended, Result, StoreError};
 
@@ -104,7 +104,7 @@ impl Base {
         let events = self.events.clone();
         let count = documents.len();
         let insert = async move { events.insert_many(documents).ordered(ordered).await };
-        match timeout(APPEND_TIME, self.tasks.spawn(insert)).await {
+        match timeout(self.times.append, self.tasks.spawn(insert)).await {
             Ok(Ok(Ok(_all))) => Inserted::But(Vec::new()),
             Ok(Ok(Err(error))) => outcome(error, count),
             Ok(Err(panic)) => unknown(panic),

@@ -16,7 +16,7 @@ use super::error::is_refused_login;
 use super::facts::LEASE;
 use super::read::bounded;
 use super::wipe::SWEEP;
-use super::{Base, Mongodb, indexes};
+use super::{Base, Mongodb, Times, indexes};
 use crate::config::Secret;
 use crate::domain::{BootId, Timestamp};
 use crate::store::{Access, Result, StoreError};
@@ -24,14 +24,8 @@ use crate::store::{Access, Result, StoreError};
 /// The database where the URI names none.
 const DATABASE: &str = "natter";
 
-/// How long one attempt to open the store may take.
-const ATTEMPT: Duration = Duration::from_secs(5);
-
 /// Longer than an election takes, so that the driver itself bridges one.
 const SERVER_SELECTION: Duration = Duration::from_secs(15);
-
-/// How long a write waits for the majority and its journals before its outcome is unknown.
-const WRITE_CONCERN: Duration = Duration::from_secs(5);
 
 /// Connections to a server, unless the URI says so. The driver's own 10 are few for pages of many rooms.
 const POOL: u32 = 50;
@@ -56,11 +50,11 @@ impl Mongodb {
     /// [`StoreError::Unavailable`] if no server that takes writes can be reached; [`StoreError::Unprepared`] if an
     /// index is not as it has to be: both may pass. [`StoreError::Misconfigured`] for what will not: a URI that is
     /// none, a login that the server refuses, a server without a replica set.
-    pub async fn open(uri: &Secret, access: Access) -> Result<Self> {
-        let database = reach(uri).await?;
+    pub async fn open(uri: &Secret, access: Access, times: Times) -> Result<Self> {
+        let database = reach(uri, times).await?;
         let opened = async {
-            told(indexes::verify(&database, ATTEMPT).await)?;
-            let base = Arc::new(Base::new(database.clone()));
+            told(indexes::verify(&database, times.attempt).await)?;
+            let base = Arc::new(Base::new(database.clone(), times));
             base.epoch().await?;
             if access == Access::Alone {
                 base.check_alone().await?;
@@ -85,12 +79,12 @@ impl Mongodb {
     /// # Errors
     ///
     /// As [`Mongodb::open`]; [`StoreError::Unprepared`] for an index that is there in another form.
-    pub async fn migrate(uri: &Secret) -> Result<()> {
-        let database = reach(uri).await?;
+    pub async fn migrate(uri: &Secret, times: Times) -> Result<()> {
+        let database = reach(uri, times).await?;
         let migrated = async {
             let created = told(indexes::create(&database).await);
             // An index in another form is told in the better words.
-            told(indexes::verify(&database, ATTEMPT).await)?;
+            told(indexes::verify(&database, times.attempt).await)?;
             created
         };
         let migrated = migrated.await;
@@ -106,34 +100,36 @@ impl Drop for Mongodb {
 }
 
 /// The database of `uri`, on a server that answers.
-async fn reach(uri: &Secret) -> Result<Database> {
-    let parsed = timeout(ATTEMPT, ClientOptions::parse(uri.expose())).await;
+async fn reach(uri: &Secret, times: Times) -> Result<Database> {
+    let parsed = timeout(times.attempt, ClientOptions::parse(uri.expose())).await;
     let parsed = parsed.map_err(|elapsed| StoreError::Unavailable(elapsed.into()))?;
     let options = parsed.map_err(no_uri)?;
     let name = options.default_database.clone().unwrap_or_else(|| DATABASE.to_owned());
-    let client = Client::with_options(settled(options)).map_err(no_uri)?;
-    let hello = bounded(ATTEMPT, client.database("admin").run_command(doc! { "hello": 1 })).await;
+    let client = Client::with_options(settled(options, times)).map_err(no_uri)?;
+    let admin = client.database("admin");
+    let hello = bounded(times.attempt, admin.run_command(doc! { "hello": 1 })).await;
     let checked = told(hello).and_then(|hello| check_kind(&hello));
     if let Err(error) = checked {
         end(client).await;
         return Err(error);
     }
-    warn_of_old_server(&client).await;
+    warn_of_old_server(&admin, times).await;
     Ok(client.database(&name))
 }
 
 /// The options with what does not depend on the URI.
-fn settled(mut options: ClientOptions) -> ClientOptions {
+fn settled(mut options: ClientOptions, times: Times) -> ClientOptions {
     options.app_name.get_or_insert_with(|| "natter".to_owned());
-    options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
-    options.connect_timeout.get_or_insert(ATTEMPT);
+    let selection = SERVER_SELECTION.max(times.attempt);
+    options.server_selection_timeout.get_or_insert(selection);
+    options.connect_timeout.get_or_insert(times.attempt);
     options.max_pool_size.get_or_insert(POOL);
     options.retry_writes = Some(true);
     options.retry_reads = Some(true);
     let concern = WriteConcern::builder()
         .w(Acknowledgment::Majority)
         .journal(true)
-        .w_timeout(WRITE_CONCERN)
+        .w_timeout(times.append)
         .build();
     options.write_concern = Some(concern);
     options.read_concern = Some(ReadConcern::majority());
@@ -193,10 +189,9 @@ fn check_kind(hello: &Document) -> Result<()> {
 }
 
 /// Says so where the server has known holes. It is no reason to refuse: it may not be within anybody's reach.
-async fn warn_of_old_server(client: &Client) {
-    let database = client.database("admin");
-    let info = database.run_command(doc! { "buildInfo": 1 });
-    let Ok(info) = bounded(ATTEMPT, info).await else { return };
+async fn warn_of_old_server(admin: &Database, times: Times) {
+    let info = admin.run_command(doc! { "buildInfo": 1 });
+    let Ok(info) = bounded(times.attempt, info).await else { return };
     let version = info.get_str("version").unwrap_or_default();
     if is_below_floor(version) {
         tracing::warn!(
@@ -268,7 +263,7 @@ impl Base {
     }
 
     async fn verify(&self) {
-        let unprepared = match indexes::verify(&self.database, ATTEMPT).await {
+        let unprepared = match indexes::verify(&self.database, self.times.attempt).await {
             Ok(()) => None,
             Err(StoreError::Unprepared(sentence)) => Some(sentence),
             Err(_unreachable) => return,

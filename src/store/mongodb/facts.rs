@@ -5,17 +5,14 @@ use std::time::Duration;
 use mongodb::bson::{Bson, doc};
 use mongodb::options::{Acknowledgment, ReturnDocument, WriteConcern};
 
+use super::Base;
 use super::field::Row;
 use super::indexes::name;
 use super::read::bounded;
-use super::{Base, CALL_TIME};
 use crate::domain::Epoch;
 use crate::store::{Result, StoreError};
 
 const EPOCH: &str = "epoch";
-
-/// How long a check may take: probes wait no longer than 2 s.
-const CHECK_TIME: Duration = Duration::from_millis(1_800);
 
 /// How often a node says that it has the store open.
 pub(super) const LEASE: Duration = Duration::from_secs(5);
@@ -32,7 +29,7 @@ impl Base {
         }
         let first = doc! { "$setOnInsert": { "value": i64::from(rand::random::<u32>()) } };
         let made = self.facts.find_one_and_update(filter, first).upsert(true);
-        let made = bounded(CALL_TIME, made.return_document(ReturnDocument::After)).await?;
+        let made = bounded(self.times.call, made.return_document(ReturnDocument::After)).await?;
         made.as_ref().map_or_else(|| Err(StoreError::NotFound), epoch_of)
     }
 
@@ -51,11 +48,11 @@ impl Base {
         let concern = WriteConcern::builder()
             .w(Acknowledgment::Majority)
             .journal(true)
-            .w_timeout(CHECK_TIME)
+            .w_timeout(self.times.check)
             .build();
         let now = doc! { "$currentDate": { "at": true } };
         let checked = self.facts.update_one(doc! { "_id": "checked" }, now);
-        bounded(CHECK_TIME, checked.upsert(true).write_concern(concern)).await.map(drop)
+        bounded(self.times.check, checked.upsert(true).write_concern(concern)).await.map(drop)
     }
 
     /// Says that the node `id` has the store open, by the server's clock.

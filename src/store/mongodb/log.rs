@@ -14,7 +14,7 @@ use super::event::{decode, tail};
 use super::field::{Place, Row, place};
 use super::indexes::name;
 use super::read::bounded;
-use super::{APPEND_TIME, Base, CALL_TIME, Mongodb};
+use super::{Base, Mongodb};
 use crate::domain::room::Tail;
 use crate::domain::{ClientId, Event, RoomId, Seq, UserId};
 use crate::record::{GONE, MESSAGE, STAYS};
@@ -25,7 +25,7 @@ impl LogStore for Mongodb {
     async fn append(&self, events: &[Event]) -> Appended {
         let (base, events) = (Arc::clone(&self.0), events.to_vec());
         let append = self.0.tasks.spawn(async move { base.append(&events).await });
-        match timeout(APPEND_TIME, append).await {
+        match timeout(self.0.times.append, append).await {
             Ok(Ok(appended)) => appended,
             Ok(Err(panic)) => Appended::Unknown(StoreError::Unavailable(panic.into())),
             Err(elapsed) => Appended::Unknown(StoreError::Unavailable(elapsed.into())),
@@ -249,13 +249,13 @@ impl Base {
     async fn aggregate(&self, pipeline: Vec<Document>, hint: &str) -> Result<Vec<RawDocumentBuf>> {
         let mut options = AggregateOptions::default();
         options.hint = Some(Hint::Name(hint.to_owned()));
-        options.max_time = Some(CALL_TIME);
+        options.max_time = Some(self.times.call);
         options.batch_size = Some(u32::try_from(MAX_TAILS).expect("a few hundred"));
         let found = async {
             let cursor = self.events.aggregate(pipeline).with_options(options);
             cursor.with_type::<RawDocumentBuf>().await?.try_collect().await
         };
-        bounded(CALL_TIME, found).await
+        bounded(self.times.call, found).await
     }
 }
 

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind;
 
+use super::Base;
 use super::error::is_duplicate;
 use super::event::{decode, derives, encode};
 use super::field::{Row, pair, place};
 use super::indexes::name;
 use super::read::bounded;
 use super::rooms::{DELETED, MAKING, OPEN};
-use super::{Base, CALL_TIME};
 use crate::domain::{Event, RoomId, UserId};
 use crate::store::{NewRoom, Result, StoreError};
 
@@ -147,7 +147,7 @@ impl Base {
                     Err(error) => taken_at(&error).map(Some).ok_or(error),
                 }
             };
-            match bounded(CALL_TIME, insert).await? {
+            match bounded(self.times.call, insert).await? {
                 Some(taken) => rest = rest.get(taken + 1..).unwrap_or_default(),
                 None => return Ok(()),
             }

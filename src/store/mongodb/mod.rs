@@ -44,11 +44,31 @@ use self::read::{Query, Rows};
 use super::{Result, Store, StoreError};
 use crate::domain::Epoch;
 
-/// How long a call may take. After it the answer is that the store does not answer.
-const CALL_TIME: Duration = Duration::from_secs(10);
+/// How long things may take, after which the answer is that the store does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// One attempt to open the store, each of its steps.
+    pub attempt: Duration,
+    /// A command to the server.
+    pub call: Duration,
+    /// An append, whose insert goes on by itself then; and the wait for a majority.
+    pub append: Duration,
+    /// A check whether the store can be written.
+    pub check: Duration,
+}
 
-/// How long an append waits for its insert, which goes on by itself. Senders are told after 5 s, too.
-const APPEND_TIME: Duration = Duration::from_secs(5);
+impl Default for Times {
+    /// 5 s for an attempt, 10 s for a command, 5 s for an append, after which senders are told that the outcome is not
+    /// known, and less for a check than the 2 s that probes wait.
+    fn default() -> Self {
+        Self {
+            attempt: Duration::from_secs(5),
+            call: Duration::from_secs(10),
+            append: Duration::from_secs(5),
+            check: Duration::from_millis(1_800),
+        }
+    }
+}
 
 /// The store in MongoDB. Clones are the same one.
 pub struct Mongodb(Arc<Base>);
@@ -73,12 +93,13 @@ pub(super) struct Base {
     unprepared: RwLock<Option<String>>,
     /// Whether it is known that somebody administers, or did.
     has_first_admin: std::sync::atomic::AtomicBool,
+    times: Times,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Base {
-    fn new(database: Database) -> Self {
+    fn new(database: Database, times: Times) -> Self {
         let rows = |name: &str| database.collection(name);
         Self {
             events: rows("events"),
@@ -94,6 +115,7 @@ impl Base {
             line: Line::default(),
             unprepared: RwLock::new(None),
             has_first_admin: false.into(),
+            times,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             database,
@@ -106,7 +128,7 @@ impl Base {
 
     /// A query of `rows` by the index `hint`.
     fn query<'a>(&self, rows: &'a Rows, filter: Document, hint: &str) -> Query<'a> {
-        Query::new(rows, CALL_TIME, filter, hint)
+        Query::new(rows, self.times.call, filter, hint)
     }
 
     /// Refuses what relies on the unique indexes while one of them is not there.

@@ -10,7 +10,7 @@ use super::entries::Listed;
 use super::field::Row;
 use super::indexes::name;
 use super::read::bounded;
-use super::{Base, CALL_TIME, Mongodb};
+use super::{Base, Mongodb};
 use crate::domain::room::{RoomOwner, Tail};
 use crate::domain::{Page, Role, Room, RoomId, RoomKind, Seq, Timestamp, User, UserId, Username};
 use crate::record::{GONE, MESSAGE};
@@ -39,7 +39,7 @@ impl RoomStore for Mongodb {
 
     async fn room_state(&self, id: RoomId) -> Result<Option<RoomState>> {
         let session = self.0.client().start_session().causal_consistency(true);
-        let mut session = bounded(CALL_TIME, session).await?;
+        let mut session = bounded(self.0.times.call, session).await?;
         for _ in 0..ATTEMPTS {
             match self.0.state_in(id, &mut session).await? {
                 Look::Nothing => return Ok(None),

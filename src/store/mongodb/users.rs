@@ -10,7 +10,7 @@ use super::error::duplicate_index;
 use super::field::Row;
 use super::indexes::name;
 use super::rooms::{any_of, behind};
-use super::{Base, CALL_TIME, Mongodb};
+use super::{Base, Mongodb};
 use crate::domain::text::fold;
 use crate::domain::{Page, Timestamp, User, UserId, Username};
 use crate::store::{Conflict, NewUser, Result, StoreError, UserChange, UserStore};
@@ -138,7 +138,7 @@ impl Base {
             let changed = self.users.find_one_and_update(filter, update);
             changed.return_document(mongodb::options::ReturnDocument::After).await
         };
-        match tokio::time::timeout(CALL_TIME, updated).await {
+        match tokio::time::timeout(self.times.call, updated).await {
             Ok(Ok(Some(found))) => user_of(&found),
             Ok(Ok(None)) => Err(StoreError::NotFound),
             Ok(Err(error)) => match duplicate_index(&error) {

@@ -3,9 +3,9 @@
 use mongodb::bson::{Document, RawDocumentBuf};
 use mongodb::options::UpdateModifications;
 
+use super::Base;
 use super::error::duplicate_index;
 use super::read::{Rows, bounded};
-use super::{Base, CALL_TIME};
 use crate::store::Result;
 
 impl Base {
@@ -17,7 +17,7 @@ impl Base {
         change: impl Into<UpdateModifications>,
     ) -> Result<bool> {
         let update = rows.update_one(filter, change);
-        Ok(bounded(CALL_TIME, update).await?.matched_count > 0)
+        Ok(bounded(self.times.call, update).await?.matched_count > 0)
     }
 
     /// Changes all documents that `filter` finds.
@@ -30,7 +30,7 @@ impl Base {
     ) -> Result<u64> {
         let hint = mongodb::options::Hint::Name(hint.to_owned());
         let update = rows.update_many(filter, change).hint(hint);
-        Ok(bounded(CALL_TIME, update).await?.modified_count)
+        Ok(bounded(self.times.call, update).await?.modified_count)
     }
 
     /// Changes the document that `filter` finds, or makes it. Nothing if there is one with this `_id` that
@@ -42,7 +42,7 @@ impl Base {
         change: impl Into<UpdateModifications>,
     ) -> Result<()> {
         let update = async { rows.update_one(filter, change).upsert(true).await };
-        match tokio::time::timeout(CALL_TIME, update).await {
+        match tokio::time::timeout(self.times.call, update).await {
             Ok(Ok(_done)) => Ok(()),
             Ok(Err(error)) if duplicate_index(&error) == Some("_id_") => Ok(()),
             Ok(Err(error)) => Err(error.into()),
@@ -59,7 +59,7 @@ impl Base {
         let document = RawDocumentBuf::try_from(&document)
             .map_err(|error| crate::store::StoreError::Malformed(error.into()))?;
         let insert = async { rows.insert_one(document).await };
-        match tokio::time::timeout(CALL_TIME, insert).await {
+        match tokio::time::timeout(self.times.call, insert).await {
             Ok(Ok(_done)) => Ok(Ok(())),
             Ok(Err(error)) => match duplicate_index(&error) {
                 Some(index) => Ok(Err(index.to_owned())),
@@ -71,6 +71,6 @@ impl Base {
 
     /// Deletes all documents that `filter` finds; how many there were.
     pub(super) async fn delete_all(&self, rows: &Rows, filter: Document) -> Result<u64> {
-        Ok(bounded(CALL_TIME, rows.delete_many(filter)).await?.deleted_count)
+        Ok(bounded(self.times.call, rows.delete_many(filter)).await?.deleted_count)
     }
 }

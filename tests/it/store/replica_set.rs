@@ -5,11 +5,11 @@ use natter::config::Secret;
 use natter::store::mongodb::Mongodb;
 use natter::store::{Access, Store, StoreError};
 
-use super::Place;
 use super::world::user;
+use super::{PATIENT, Place};
 
 async fn refusal(uri: &Secret) -> StoreError {
-    Mongodb::open(uri, Access::Command).await.err().expect("it must not be opened")
+    Mongodb::open(uri, Access::Command, PATIENT).await.err().expect("it must not be opened")
 }
 
 fn sentence(error: StoreError) -> String {
@@ -27,7 +27,7 @@ async fn a_database_without_an_index_is_refused_with_the_sentence_that_says_whic
         told,
         "the index events_client_id of the collection events is missing: run `natter migrate`"
     );
-    Mongodb::migrate(&place.uri).await.unwrap();
+    Mongodb::migrate(&place.uri, PATIENT).await.unwrap();
     place.open().await.close().await;
 
     let users = place.database().collection::<mongodb::bson::Document>("users");
@@ -40,7 +40,9 @@ async fn a_database_without_an_index_is_refused_with_the_sentence_that_says_whic
         .options(mongodb::options::IndexOptions::builder().name("users_email".to_owned()).build())
         .build();
     users.create_index(index).await.unwrap();
-    for told in [refusal(&place.uri).await, Mongodb::migrate(&place.uri).await.unwrap_err()] {
+    for told in
+        [refusal(&place.uri).await, Mongodb::migrate(&place.uri, PATIENT).await.unwrap_err()]
+    {
         let told = sentence(told);
         assert!(
             told.contains("users_email of the collection users is not as it has to be"),
@@ -48,7 +50,7 @@ async fn a_database_without_an_index_is_refused_with_the_sentence_that_says_whic
         );
     }
     users.drop_index("users_email").await.unwrap();
-    Mongodb::migrate(&place.uri).await.unwrap();
+    Mongodb::migrate(&place.uri, PATIENT).await.unwrap();
     place.open().await.close().await;
     place.end().await;
 }
@@ -59,8 +61,8 @@ async fn a_database_is_migrated_beside_a_node_and_as_often_as_one_likes() {
     let store = place.open().await;
     let ann = user(&store, "ann").await;
     let epoch = store.epoch().await.unwrap();
-    Mongodb::migrate(&place.uri).await.unwrap();
-    Mongodb::migrate(&place.uri).await.unwrap();
+    Mongodb::migrate(&place.uri, PATIENT).await.unwrap();
+    Mongodb::migrate(&place.uri, PATIENT).await.unwrap();
     assert_eq!(store.epoch().await.unwrap(), epoch);
     store.close().await;
     let again = place.open().await;
@@ -91,11 +93,11 @@ async fn what_waiting_does_not_help_against_is_told_without_the_password() {
 #[tokio::test]
 async fn an_epoch_is_renewed_only_while_no_node_has_the_store_open() {
     let Some(place) = Place::new().await else { return };
-    let node = Mongodb::open(&place.uri, Access::Node).await.unwrap();
-    let refused = Mongodb::open(&place.uri, Access::Alone).await.err().unwrap();
+    let node = Mongodb::open(&place.uri, Access::Node, PATIENT).await.unwrap();
+    let refused = Mongodb::open(&place.uri, Access::Alone, PATIENT).await.err().unwrap();
     assert!(sentence(refused).contains("stop all nodes first"));
     node.close().await;
-    let alone = Mongodb::open(&place.uri, Access::Alone).await.unwrap();
+    let alone = Mongodb::open(&place.uri, Access::Alone, PATIENT).await.unwrap();
     let old = alone.epoch().await.unwrap();
     assert_ne!(alone.renew_epoch().await.unwrap(), old);
     alone.close().await;
