@@ -1,4 +1,4 @@
-//! Where users, rooms and messages are kept: the ports, and what connects to their adapters.
+//! Where users, rooms and messages are kept: the ports, and what connects to their adapters ([`connect()`]).
 //!
 //! The log of a room ([`LogStore`]) is the truth. Rooms, memberships and the answers to join requests are
 //! derived from it: every adapter applies an event to them before any read through these ports can miss it
@@ -7,16 +7,15 @@
 //!
 //! Contract: `tests/it/store.rs`, run on every adapter.
 
+mod connect;
 pub mod embedded;
 mod error;
 pub mod mongodb;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::config::StoreUrl;
 use crate::domain::attachment::Upload;
 use crate::domain::event::Event;
 use crate::domain::membership::ReadMarker;
@@ -26,59 +25,11 @@ use crate::domain::{
     Page, Role, Room, RoomId, RoomKind, Seq, Timestamp, User, UserId, Username,
 };
 
+pub use self::connect::{Access, connect, migrate};
 pub use self::error::{Conflict, Result, StoreError};
 
 /// Everything a node keeps.
 pub type DynStore = Arc<dyn Store>;
-
-/// As what a process opens the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// As a node. There is one at a time where the store is a file.
-    Node,
-    /// As an operator's command, which may run beside a node. It must not append to the log.
-    Command,
-    /// As an operator's command that needs every node to be stopped.
-    Alone,
-}
-
-/// Opens the store that `url` names, in one attempt; a file is made if it is not there, its folder is not.
-///
-/// # Errors
-///
-/// [`StoreError::Unavailable`] if it cannot be opened, or as a node by another process already;
-/// [`StoreError::Malformed`] if it is no store of this version or an earlier one; [`StoreError::Unprepared`] and
-/// [`StoreError::Misconfigured`] as they say.
-pub async fn connect(url: &StoreUrl, data_dir: &Path, access: Access) -> Result<DynStore> {
-    match url {
-        StoreUrl::Sqlite { .. } => {
-            let path = url.sqlite_path(data_dir).unwrap_or_default();
-            let exclusive = access != Access::Command;
-            let options = embedded::Options { exclusive, ..embedded::Options::default() };
-            Ok(Arc::new(embedded::Embedded::open(path, options).await?))
-        }
-        StoreUrl::Mongodb { uri } => {
-            Ok(Arc::new(mongodb::Mongodb::open(uri, access, mongodb::Times::default()).await?))
-        }
-    }
-}
-
-/// Brings the store that `url` names up to date: makes what a new version, or a new database, lacks. It can be run
-/// again at any time.
-///
-/// # Errors
-///
-/// Those of [`connect`].
-pub async fn migrate(url: &StoreUrl, data_dir: &Path) -> Result<()> {
-    match url {
-        // Opening the file does it.
-        StoreUrl::Sqlite { .. } => connect(url, data_dir, Access::Command).await?.close().await,
-        StoreUrl::Mongodb { uri } => {
-            mongodb::Mongodb::migrate(uri, mongodb::Times::default()).await?
-        }
-    }
-    Ok(())
-}
 
 /// What became of an append.
 #[derive(Debug)]
