@@ -29,6 +29,8 @@ pub struct Parts {
     pub config: Config,
     /// What access tokens are signed with.
     pub secret: Secret,
+    /// What they may have been signed with elsewhere, while one secret follows another.
+    pub previous_secret: Option<Secret>,
     /// The keys for everything else.
     pub keys: Keys,
     /// Where everything is kept.

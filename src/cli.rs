@@ -40,6 +40,12 @@ struct Flags {
     /// Where clients connect [variable: NATTER_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, global = true, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Where other nodes hand requests on to this one, or off [variable: NATTER_INTERNAL_LISTEN] [default: off]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    internal_listen: Option<String>,
+    /// Where other nodes reach that [variable: NATTER_ADVERTISE_URL] [default: the address itself]
+    #[arg(long, global = true, value_name = "URL")]
+    advertise_url: Option<String>,
     /// Where /metrics is served, or off [variable: NATTER_METRICS_LISTEN] [default: 127.0.0.1:9464]
     #[arg(long, global = true, value_name = "ADDRESS")]
     metrics_listen: Option<String>,
@@ -175,6 +181,8 @@ impl Flags {
     fn sources(self) -> Sources {
         let flags = [
             ("listen", self.listen),
+            ("internal-listen", self.internal_listen),
+            ("advertise-url", self.advertise_url),
             ("metrics-listen", self.metrics_listen),
             ("data-dir", self.data_dir),
             ("store", self.store),
@@ -188,7 +196,9 @@ impl Flags {
 }
 
 fn check_config(sources: &Sources) -> Result<(), Failure> {
-    Config::load(sources)?.check_secret()?;
+    let config = Config::load(sources)?;
+    config.check_secret()?;
+    config.check_serving()?;
     print("The configuration is fine.\n");
     Ok(())
 }
@@ -228,6 +238,8 @@ mod tests {
         let flags = Flags {
             config: None,
             listen: text("127.0.0.1:1"),
+            internal_listen: text("127.0.0.1:2"),
+            advertise_url: text("http://10.0.0.7:9465"),
             metrics_listen: text("off"),
             data_dir: text("/d"),
             store: text("sqlite:/s"),
@@ -236,7 +248,7 @@ mod tests {
             insecure: true,
         };
         let sources = Sources { environment: Vec::new(), ..flags.sources() };
-        assert_eq!(sources.flags.len(), 7);
+        assert_eq!(sources.flags.len(), 9);
         assert!(Config::load(&sources).is_ok());
     }
 }

@@ -1,6 +1,7 @@
-//! Who a request comes from, when proxies stand between.
+//! Who a request comes from, when proxies stand between, and what it is called.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -11,6 +12,10 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// request has it as an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+/// What identifies a request in the log, and in the answer's `X-Request-Id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 /// Whether `address` belongs to one of the proxies that the operator named.
 pub(crate) fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {

@@ -48,6 +48,10 @@ pub const DEFAULT_FILE: &str = include_str!("../config.default.toml");
 pub struct Config {
     /// `listen`: where clients connect; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// `internal_listen`: where other nodes of the cluster hand requests on to this one; `None` is `off`.
+    pub internal_listen: Option<SocketAddr>,
+    /// `advertise_url`: where other nodes reach `internal_listen`; the address itself when `None`.
+    pub advertise_url: Option<Origin>,
     /// `metrics.*`: the port for the operator's eyes.
     pub metrics: MetricsConfig,
     /// `data_dir`: the folder of the embedded store, the files and the generated secret.
@@ -106,6 +110,10 @@ pub struct AuthConfig {
     pub secret_key: Option<Secret>,
     /// `secret_key_file`, `SECRET_KEY_FILE`: the file with the secret; it wins over `SECRET_KEY`.
     pub secret_key_file: Option<PathBuf>,
+    /// `SECRET_KEY_PREVIOUS`: another secret whose signatures count, while nodes go over from one to another.
+    pub secret_key_previous: Option<Secret>,
+    /// `secret_key_previous_file`, `SECRET_KEY_PREVIOUS_FILE`: the file with that; it wins over the variable.
+    pub secret_key_previous_file: Option<PathBuf>,
     /// `auth.bcrypt_cost`: 4 to 16; each step doubles the time of a login.
     pub bcrypt_cost: u32,
     /// `auth.token_lifetime`: how long an access token is accepted after it was issued.
@@ -183,6 +191,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            internal_listen: None,
+            advertise_url: None,
             metrics: MetricsConfig { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))) },
             data_dir: PathBuf::from("./natter-data"),
             store: StoreUrl::Sqlite { path: None },
@@ -215,6 +225,8 @@ impl Default for AuthConfig {
         Self {
             secret_key: None,
             secret_key_file: None,
+            secret_key_previous: None,
+            secret_key_previous_file: None,
             bcrypt_cost: 12,
             token_lifetime: Duration::from_secs(30 * 60),
             issuer: "natter".to_owned(),
@@ -265,6 +277,19 @@ impl Config {
         }
     }
 
+    /// Checks what a node needs to serve, and a command to administer one does not.
+    ///
+    /// # Errors
+    ///
+    /// `internal_listen` is missing in a cluster.
+    pub fn check_serving(&self) -> Result<(), ConfigError> {
+        if self.internal_listen.is_some() || self.bus == BusUrl::Local {
+            return Ok(());
+        }
+        let why = "nodes of a cluster hand requests on to each other: it needs an address, such as 0.0.0.0:9465";
+        Err(ConfigError::new("internal_listen", Provenance::Default, why.to_owned()))
+    }
+
     /// Checks what no single setting can know: combinations, and what this build can serve.
     ///
     /// # Errors
@@ -280,13 +305,38 @@ impl Config {
         self.bus_access.check(&self.bus)?;
         self.check_mode()?;
         self.check_exposure()?;
-        if self.metrics.listen.is_some_and(|own| own == self.listen && own.port() != 0) {
-            return Err(("metrics.listen", "must not be the public address".to_owned()));
-        }
+        self.check_addresses()?;
         if self.inline_file_limit > self.upload_limit {
             return Err(("inline_file_limit", "must not be above upload_limit".to_owned()));
         }
         self.check_first_admin()
+    }
+
+    /// Three addresses that differ, and nodes of a cluster that reach each other.
+    fn check_addresses(&self) -> Result<(), (&'static str, String)> {
+        let is_taken = |own: Option<SocketAddr>, by: SocketAddr| {
+            own.is_some_and(|own| own == by && own.port() != 0)
+        };
+        let (internal, metrics) = (self.internal_listen, self.metrics.listen);
+        if is_taken(metrics, self.listen) {
+            return Err(("metrics.listen", "must not be the public address".to_owned()));
+        }
+        if is_taken(internal, self.listen) || metrics.is_some_and(|by| is_taken(internal, by)) {
+            let why = "must be neither the public address nor that of the metrics";
+            return Err(("internal_listen", why.to_owned()));
+        }
+        let Some(internal) = internal else {
+            let leads_nowhere =
+                ("advertise_url", "leads nowhere without internal_listen".to_owned());
+            return self.advertise_url.as_ref().map_or(Ok(()), |_url| Err(leads_nowhere));
+        };
+        if internal.ip().is_unspecified() && self.advertise_url.is_none() {
+            let why = format!(
+                "other nodes cannot reach {internal}: it needs the URL under which they do, such as http://10.0.0.7:9465"
+            );
+            return Err(("advertise_url", why));
+        }
+        Ok(())
     }
 
     /// A store for one node only cannot go with a bus for many, and the reverse.
@@ -303,6 +353,10 @@ impl Config {
         if !embedded && self.auth.secret_key.is_none() {
             let why = "all nodes of a cluster share one secret: set SECRET_KEY_FILE or SECRET_KEY";
             return Err(("secret_key", why.to_owned()));
+        }
+        if self.auth.secret_key.is_some() && self.auth.secret_key == self.auth.secret_key_previous {
+            let why = "is the same as secret_key: there is nothing to go over from";
+            return Err(("secret_key_previous", why.to_owned()));
         }
         Ok(())
     }

@@ -4,15 +4,18 @@
 //! number of series does not grow with users or rooms: never an id, a name, or a path as the
 //! client wrote it.
 
+mod builder;
+
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
+
+use self::builder::{Builder, pairs, singles};
 
 /// Values of the label `transport`.
 pub const TRANSPORTS: [&str; 2] = ["polling", "websocket"];
@@ -55,6 +58,14 @@ pub const PRESENT_THROUGH: [&str; 2] = ["here", "elsewhere"];
 /// Values of the label `reason` of failed logins: a wrong name or password, too many attempts by one
 /// party, too many by all.
 pub const LOGIN_FAILURES: [&str; 3] = ["credentials", "rate_limited", "overloaded"];
+/// Values of the label `outcome` of requests handed on to the node that holds their session: it answered, made a
+/// WebSocket of it, is not or no more among the nodes, did not answer, takes nothing of this node; or
+/// the client left before.
+pub const FORWARD_OUTCOMES: [&str; 6] =
+    ["answered", "upgraded", "unknown_node", "failed", "refused", "left"];
+/// Values of the label `reason` of refusals on the internal listener.
+pub const INTERNAL_REFUSALS: [&str; 6] =
+    ["unsigned", "malformed", "forged", "stale", "repeated", "crowded"];
 
 /// Seconds, from a local hit to a stuck disk.
 const LATENCIES: [f64; 13] =
@@ -120,6 +131,12 @@ pub struct Families {
     pub direct_commands: IntCounterVec,
     /// Commands of other nodes that this one does not take.
     pub bounced_commands: IntCounter,
+    /// Requests handed on to other nodes, by `outcome`.
+    pub forwarded_requests: IntCounterVec,
+    /// Open WebSockets of sessions that other nodes hold.
+    pub forwarded_sockets: IntGauge,
+    /// Requests that the internal listener refused, by `reason`.
+    pub internal_refusals: IntCounterVec,
 }
 
 impl Metrics {
@@ -350,6 +367,22 @@ impl Families {
                 "natter_bounced_commands_total",
                 "Commands of other nodes for rooms that this one does not own.",
             ),
+            forwarded_requests: new.counters(
+                "natter_forwarded_requests_total",
+                "Requests handed on to the node that holds their session.",
+                &["outcome"],
+                singles(&FORWARD_OUTCOMES),
+            ),
+            forwarded_sockets: new.gauge(
+                "natter_forwarded_sockets",
+                "Open WebSockets of sessions that other nodes hold.",
+            ),
+            internal_refusals: new.counters(
+                "natter_internal_requests_refused_total",
+                "Requests that the internal listener refused, for no node of the cluster had signed them as they were.",
+                &["reason"],
+                singles(&INTERNAL_REFUSALS),
+            ),
             registry: new.0,
         }
     }
@@ -374,79 +407,6 @@ fn decimal(mut number: u16, digits: &mut [u8; 5]) -> &str {
     }
 }
 
-fn singles<'a>(values: &[&'a str]) -> Vec<Vec<&'a str>> {
-    values.iter().map(|value| vec![*value]).collect()
-}
-
-fn pairs<'a>(first: &[&'a str], second: &[&'a str]) -> Vec<Vec<&'a str>> {
-    first.iter().flat_map(|one| second.iter().map(move |two| vec![*one, *two])).collect()
-}
-
-/// Makes metrics and registers them. Series of known labels begin at zero instead of being absent,
-/// so that a rate over the first of them is seen.
-struct Builder(Registry);
-
-const VALID: &str = "names and labels of metrics are fixed here, and a test makes them all";
-
-impl Builder {
-    fn register<C: Collector + Clone + 'static>(&self, collector: C) -> C {
-        self.0.register(Box::new(collector.clone())).expect(VALID);
-        collector
-    }
-
-    fn build_info(&self) {
-        let opts = Opts::new("natter_build_info", "The version that runs; the value is always 1.");
-        let opts = opts.const_label("version", env!("CARGO_PKG_VERSION"));
-        self.register(IntGauge::with_opts(opts).expect(VALID)).set(1);
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.register(IntCounter::new(name, help).expect(VALID))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.register(IntGauge::new(name, help).expect(VALID))
-    }
-
-    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        self.register(Histogram::with_opts(opts).expect(VALID))
-    }
-
-    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        let opts = HistogramOpts::new(name, help).buckets(LATENCIES.to_vec());
-        self.register(HistogramVec::new(opts, labels).expect(VALID))
-    }
-
-    fn counters<'a>(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        known: impl IntoIterator<Item = Vec<&'a str>>,
-    ) -> IntCounterVec {
-        let counters = IntCounterVec::new(Opts::new(name, help), labels).expect(VALID);
-        for values in known {
-            counters.with_label_values(&values).reset();
-        }
-        self.register(counters)
-    }
-
-    fn gauges<'a>(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        known: impl IntoIterator<Item = Vec<&'a str>>,
-    ) -> IntGaugeVec {
-        let gauges = IntGaugeVec::new(Opts::new(name, help), labels).expect(VALID);
-        for values in known {
-            gauges.with_label_values(&values).set(0);
-        }
-        self.register(gauges)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -458,7 +418,7 @@ mod tests {
         let text = metrics.render();
         let types: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-        assert_eq!(types.len(), 26, "{types:?}");
+        assert_eq!(types.len(), 29, "{types:?}");
         for line in types {
             let (name, kind) = line.split_once(' ').unwrap();
             assert!(name.starts_with("natter_"), "{name}");

@@ -30,7 +30,7 @@ use crate::http::trace::{Tracing, chain, trace};
 use crate::link::Links;
 use crate::service;
 use crate::service::accounts;
-use crate::socket;
+use crate::socket::{self, Endpoint, Sockets};
 use crate::store::{Access, StoreError};
 
 /// How long a client may pause in the middle of a body. However slowly it sends otherwise, an upload
@@ -79,8 +79,12 @@ pub enum StartError {
 pub struct Node {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
+    internal_address: Option<SocketAddr>,
     app: App,
+    sockets: Sockets,
     links: Links,
+    /// Connections of other nodes.
+    internal_links: Links,
     stop: CancellationToken,
     /// Whether the store is its own, and is closed when it goes.
     has_own_store: bool,
@@ -109,6 +113,7 @@ impl Node {
     ///
     /// [`StartError`], with nothing left running.
     pub async fn start(config: Config, socket: TcpListener) -> Result<Self, StartError> {
+        config.check_serving()?; // Before anything is waited for.
         let identity = Identity::new();
         let shared = if config.is_embedded() {
             assemble::open(&config, Access::Node, &identity).await?
@@ -138,29 +143,45 @@ impl Node {
         shared: Shared,
         identity: Identity,
     ) -> Result<Self, StartError> {
+        config.check_serving()?;
         let address = local_address("listen", config.listen, &socket)?;
-        let (metrics_socket, metrics_address) = match config.metrics.listen {
-            Some(wanted) => {
-                let socket = listen("metrics.listen", wanted)?;
-                let address = local_address("metrics.listen", wanted, &socket)?;
-                (Some(socket), Some(address))
-            }
-            None => (None, None),
-        };
-        let app = assemble_with(config, shared, identity).await?;
+        let metrics = opened("metrics.listen", config.metrics.listen)?;
+        let internal = opened("internal_listen", config.internal_listen)?;
+        let url = internal.as_ref().map(|internal| advertised(&config, internal.address));
+        let app = assemble_with(config, shared, Identity { url, ..identity }).await?;
         accounts::ensure_first_admin(&app).await.map_err(StartError::FirstAdmin)?;
-        let (links, stop) = (Links::default(), CancellationToken::new());
 
-        let router = public_router(&app);
-        let public = Listener { router, links: links.clone(), stop: stop.clone() };
-        tokio::spawn(public.serve(socket));
-        if let Some(socket) = metrics_socket {
-            let router = operators_router(app.clone(), links.clone());
-            let own = Listener { router, links: Links::default(), stop: stop.clone() };
-            tokio::spawn(own.serve(socket));
+        let stop = CancellationToken::new();
+        let serve = |router: Router, socket: TcpListener| {
+            let links = Links::default();
+            let listener = Listener { router, links: links.clone(), stop: stop.clone() };
+            tokio::spawn(listener.serve(socket));
+            links
+        };
+        let Endpoint { public, internal: for_nodes, sockets } = Endpoint::new(app.clone());
+        let links = serve(public_router(&app, public), socket);
+        let (metrics_address, internal_address) =
+            (address_of(metrics.as_ref()), address_of(internal.as_ref()));
+        if let Some(Opened { socket, .. }) = metrics {
+            serve(operators_router(app.clone(), links.clone()), socket);
         }
+        let internal_links = match internal {
+            Some(Opened { socket, .. }) => serve(internal_router(&app, for_nodes), socket),
+            None => Links::default(),
+        };
         jobs::start(app.clone(), stop.clone());
-        Ok(Self { address, metrics_address, app, links, stop, has_own_store: false })
+        let has_own_store = false;
+        Ok(Self {
+            address,
+            metrics_address,
+            internal_address,
+            app,
+            sockets,
+            links,
+            internal_links,
+            stop,
+            has_own_store,
+        })
     }
 
     /// Where clients connect.
@@ -173,9 +194,39 @@ impl Node {
         &self.app
     }
 
+    /// Where other nodes hand requests on to it.
+    pub fn internal_addr(&self) -> Option<SocketAddr> {
+        self.internal_address
+    }
+
     /// Where `/metrics` is.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+}
+
+/// An address that is listened on beside the clients'.
+struct Opened {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+fn opened(setting: &'static str, wanted: Option<SocketAddr>) -> Result<Option<Opened>, StartError> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    let socket = listen(setting, wanted)?;
+    let address = local_address(setting, wanted, &socket)?;
+    Ok(Some(Opened { socket, address }))
+}
+
+fn address_of(opened: Option<&Opened>) -> Option<SocketAddr> {
+    opened.map(|opened| opened.address)
+}
+
+/// Where other nodes reach the internal listener, which has `address`.
+fn advertised(config: &Config, address: SocketAddr) -> String {
+    match &config.advertise_url {
+        Some(url) => url.to_string(),
+        None => format!("http://{address}"),
     }
 }
 
@@ -188,22 +239,30 @@ fn local_address(
 }
 
 /// What clients are served.
-fn public_router(app: &App) -> Router {
+fn public_router(app: &App, sockets: Router) -> Router {
     let store = Arc::clone(&app.store);
     let check: Check = Arc::new(move || {
         let store = Arc::clone(&store);
         Box::pin(async move { store.check().await.map_err(|error| not_ready(&error)) })
     });
+    let router = http::router(app.clone())
+        .merge(sockets)
+        .merge(probes::router(app.lifecycle.clone(), check));
+    traced(app, http::guard(app, router))
+}
+
+/// What other nodes are served.
+fn internal_router(app: &App, sockets: Router) -> Router {
+    socket::for_nodes(app, traced(app, sockets))
+}
+
+/// Around both: bodies do not pause for ever, and every request has its line in the log.
+fn traced(app: &App, router: Router) -> Router {
     let tracing = Tracing {
         metrics: app.metrics.clone(),
         trusted_proxies: app.config.trusted_proxies.clone().into(),
     };
-    let router = http::router(app.clone())
-        .merge(socket::router(app.clone()))
-        .merge(probes::router(app.lifecycle.clone(), check));
-    http::guard(app, router)
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
-        .layer(from_fn_with_state(tracing, trace))
+    router.layer(RequestBodyTimeoutLayer::new(BODY_PAUSE)).layer(from_fn_with_state(tracing, trace))
 }
 
 /// Why a node is not ready whose store answers with `error`. An operator's task is told to whoever probes.

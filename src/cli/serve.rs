@@ -40,6 +40,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
     tracing::info!(
         address = %node.addr(),
+        internal = node.internal_addr().map(tracing::field::display),
         metrics = node.metrics_addr().map(tracing::field::display),
         version = env!("CARGO_PKG_VERSION"),
         "listening",

@@ -204,11 +204,14 @@ impl Loading {
     /// A file wins over the variable of the same secret, wherever the file was named.
     fn read_secret_files(&mut self) -> Result<(), ConfigError> {
         if let Some(file) = self.config.auth.secret_key_file.clone() {
-            let key = secret::read(&file).and_then(|key| match key.check_strength() {
-                Ok(()) => Ok(key),
-                Err(why) => Err(format!("the secret in {} {why}", file.display())),
-            });
+            let key = secret::read_strong(&file);
             self.config.auth.secret_key = Some(self.blame("secret_key_file", key)?);
+        }
+        if let Some(file) = self.config.auth.secret_key_previous_file.clone() {
+            let key = self.blame("secret_key_previous_file", secret::read_strong(&file))?;
+            self.config.auth.secret_key_previous = Some(key);
+            let named = self.provenance.get("secret_key_previous_file").cloned();
+            self.provenance.extend(named.map(|named| ("secret_key_previous", named)));
         }
         if let Err((key, why)) = self.config.bus_access.read_secret_files() {
             return self.blame(key, Err(why));

@@ -144,6 +144,15 @@ pub(super) fn read(file: &Path) -> Result<Secret, String> {
     Ok(Secret::new(without_line_end(&text)))
 }
 
+/// Reads a secret file of one that signs.
+pub(super) fn read_strong(file: &Path) -> Result<Secret, String> {
+    let secret = read(file)?;
+    match secret.check_strength() {
+        Ok(()) => Ok(secret),
+        Err(why) => Err(format!("the secret in {} {why}", file.display())),
+    }
+}
+
 fn without_line_end(text: &str) -> &str {
     text.trim_end_matches(['\r', '\n'])
 }

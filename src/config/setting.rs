@@ -84,6 +84,10 @@ impl Setting {
 /// Every setting, in the order of `config.default.toml`.
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("listen", |c, v| put(&mut c.listen, address(v))).flag("listen"),
+    Setting::new("internal_listen", |c, v| put(&mut c.internal_listen, address_or_off(v)))
+        .flag("internal-listen"),
+    Setting::new("advertise_url", |c, v| put(&mut c.advertise_url, advertise_url(v)))
+        .flag("advertise-url"),
     Setting::new("metrics.listen", |c, v| put(&mut c.metrics.listen, address_or_off(v)))
         .flag("metrics-listen"),
     Setting::new("data_dir", |c, v| put(&mut c.data_dir, path(v))).flag("data-dir"),
@@ -126,6 +130,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("secret_key", |c, v| put(&mut c.auth.secret_key, signing_secret(v).map(Some)))
         .environment_only(),
     Setting::new("secret_key_file", |c, v| put(&mut c.auth.secret_key_file, Ok(optional_path(v)))),
+    Setting::new("secret_key_previous", |c, v| {
+        put(&mut c.auth.secret_key_previous, previous_secret(v))
+    })
+    .environment_only(),
+    Setting::new("secret_key_previous_file", |c, v| {
+        put(&mut c.auth.secret_key_previous_file, Ok(optional_path(v)))
+    }),
     Setting::new("signup", |c, v| put(&mut c.signup, signup(v))),
     Setting::new("cors_origins", |c, v| put(&mut c.cors_origins, list(v, Origin::parse))).list(),
     Setting::new("public_url", |c, v| put(&mut c.public_url, server(v))),
@@ -264,6 +275,11 @@ fn signing_secret(text: &str) -> Result<Secret, String> {
     secret.check_strength().map(|()| secret)
 }
 
+/// Most of the time there is none, and then an empty one is what compose files and charts pass.
+fn previous_secret(text: &str) -> Result<Option<Secret>, String> {
+    if text.is_empty() { Ok(None) } else { signing_secret(text).map(Some) }
+}
+
 fn signup(text: &str) -> Result<Signup, String> {
     match text.trim() {
         "open" => Ok(Signup::Open),
@@ -312,6 +328,17 @@ fn server(text: &str) -> Result<Option<Origin>, String> {
         return Ok(Some(origin));
     }
     Err(format!("{text:?} begins with neither http:// nor https://"))
+}
+
+/// Nodes speak plain HTTP with each other.
+fn advertise_url(text: &str) -> Result<Option<Origin>, String> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    match Origin::parse(text) {
+        Ok(url) if url.as_str().starts_with("http://") => Ok(Some(url)),
+        _ => Err(format!("{text:?} is not a URL such as http://10.0.0.7:9465")),
+    }
 }
 
 fn claim(text: &str) -> Result<String, String> {

@@ -17,7 +17,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::api::{ErrorBody, ErrorCode};
-use crate::client::{ClientAddress, client_address, is_trusted};
+use crate::client::{ClientAddress, RequestId, client_address, is_trusted};
 use crate::domain::RoomId;
 use crate::metrics::Metrics;
 use crate::service::Error;
@@ -26,10 +26,6 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A status of our own metrics and log only, as nginx has it: the client left before its answer.
 const CLIENT_LEFT: u16 = 499;
-
-/// What identifies a request in the log, and in the answer's `X-Request-Id`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 /// What [`trace`] works with.
 #[derive(Clone)]
@@ -44,21 +40,14 @@ pub(crate) struct Tracing {
 /// answer, and turns a panic into an ordinary failure.
 ///
 /// Handlers find [`RequestId`] and [`ClientAddress`] among the extensions, and add to the line by
-/// recording `user.id` and `room.id` in the current span.
+/// recording `user.id` and `room.id` in the current span. Where both are there already, another node has
+/// looked, and they count.
 pub(crate) async fn trace(
     State(tracing): State<Tracing>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let proxies = &tracing.trusted_proxies;
-    let peer = request.extensions().get::<ConnectInfo<std::net::SocketAddr>>().map(|info| info.0);
-    let id = request_id(request.headers(), peer.is_some_and(|peer| is_trusted(peer.ip(), proxies)));
-    if let Some(peer) = peer {
-        let client = client_address(peer, request.headers(), proxies);
-        request.extensions_mut().insert::<ClientAddress>(client);
-    }
-    request.extensions_mut().insert(id.clone());
-
+    let id = identify(&mut request, &tracing.trusted_proxies);
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = method_label(request.method());
     let span = tracing::info_span!(
@@ -80,6 +69,21 @@ pub(crate) async fn trace(
     let value = HeaderValue::from_str(&id.0).expect("a request id is plain ASCII");
     response.headers_mut().insert(REQUEST_ID, value);
     response
+}
+
+/// Notes on the request what it is called and who its client is.
+fn identify(request: &mut Request, proxies: &[IpNet]) -> RequestId {
+    if let Some(id) = request.extensions().get::<RequestId>() {
+        return id.clone();
+    }
+    let peer = request.extensions().get::<ConnectInfo<std::net::SocketAddr>>().map(|info| info.0);
+    let id = request_id(request.headers(), peer.is_some_and(|peer| is_trusted(peer.ip(), proxies)));
+    if let Some(peer) = peer {
+        let client = client_address(peer, request.headers(), proxies);
+        request.extensions_mut().insert::<ClientAddress>(client);
+    }
+    request.extensions_mut().insert(id.clone());
+    id
 }
 
 fn panicked() -> Response {

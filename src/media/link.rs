@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::api::Variant;
 use crate::domain::{AttachmentId, Timestamp, UserId};
-use crate::keys::Key;
+use crate::keys::KeyRing;
 
 /// Where the paths lead.
 const PREFIX: &str = "/media/";
@@ -36,7 +36,7 @@ pub struct Claim {
 /// Signs and checks the paths of media.
 #[derive(Debug, Clone)]
 pub struct Links {
-    key: Key,
+    keys: KeyRing,
     lifetime: Duration,
     /// The ends of tokens are whole multiples of this.
     step: u64,
@@ -45,8 +45,8 @@ pub struct Links {
 impl Links {
     /// Links that live for `lifetime`, and up to a thirtieth (at most a minute) more: within that
     /// step the same file, variant and reader have the same link, so that pages are stable.
-    pub fn new(key: Key, lifetime: Duration) -> Self {
-        Self { key, lifetime, step: (lifetime.as_secs() / 30).clamp(1, 60) }
+    pub fn new(keys: KeyRing, lifetime: Duration) -> Self {
+        Self { keys, lifetime, step: (lifetime.as_secs() / 30).clamp(1, 60) }
     }
 
     /// The path under which `reader` may load `variant` of `attachment`.
@@ -62,7 +62,7 @@ impl Links {
         let mut token = [0; TOKEN];
         let (claims, mac) = token.split_at_mut(CLAIMS);
         claims.copy_from_slice(&encode(claim, u32::try_from(ends).unwrap_or(u32::MAX)));
-        mac.copy_from_slice(&self.key.sign(&[claims])[..16]);
+        mac.copy_from_slice(&self.keys.sign(&[&*claims])[..16]);
         let mut path = String::with_capacity(PREFIX.len() + TOKEN.div_ceil(3) * 4);
         path.push_str(PREFIX);
         URL_SAFE_NO_PAD.encode_string(token, &mut path);
@@ -70,14 +70,14 @@ impl Links {
     }
 
     /// What `token` (a path without its beginning) says; `None` if it is malformed, not signed by
-    /// this key, or over.
+    /// these keys, or over.
     pub fn verify(&self, token: &str, now: Timestamp) -> Option<Claim> {
         if token.len() != (TOKEN * 4).div_ceil(3) {
             return None;
         }
         let bytes: [u8; TOKEN] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
         let (claims, mac) = bytes.split_at(CLAIMS);
-        if !self.key.verify(&[claims], mac) {
+        if !self.keys.verify(&[claims], mac) {
             return None;
         }
         let (claim, ends) = decode(claims.try_into().ok()?)?;
@@ -183,5 +183,9 @@ mod tests {
             assert_eq!(links.verify(wrong, NOW), None, "{wrong}");
         }
         assert_eq!(self::links(b"two").verify(&token, NOW), None);
+        let between = Links::new(Keys::derive(b"two", Some(b"one")).media, HALF_AN_HOUR);
+        assert_eq!(between.verify(&token, NOW), Some(claim(Variant::Original)));
+        let new = signed(&between, Variant::Original, NOW);
+        assert_eq!((links.verify(&new, NOW), new == token), (None, false), "it signs with its own");
     }
 }

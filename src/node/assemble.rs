@@ -40,13 +40,15 @@ pub struct Identity {
     pub boot: BootId,
     /// What it counts.
     pub metrics: Metrics,
+    /// Where other nodes reach its internal listener.
+    pub url: Option<String>,
 }
 
 impl Identity {
     /// One that no other node has.
     pub fn new() -> Self {
         let boot = BootId::new(Timestamp::now().as_millis(), rand::random());
-        Self { boot, metrics: Metrics::new() }
+        Self { boot, metrics: Metrics::new(), url: None }
     }
 }
 
@@ -101,9 +103,11 @@ pub async fn assemble_with(
     identity: Identity,
 ) -> Result<App, StartError> {
     prepare(&config)?;
-    let (Shared { store, bus }, Identity { boot, metrics }) = (shared, identity);
+    let (Shared { store, bus }, Identity { boot, metrics, url }) = (shared, identity);
     let secret = config.secret_key()?;
-    let keys = Keys::derive(secret.expose().as_bytes(), None);
+    let previous_secret = config.auth.secret_key_previous.clone();
+    let previous = previous_secret.as_ref().map(|previous| previous.expose().as_bytes());
+    let keys = Keys::derive(secret.expose().as_bytes(), previous);
     let epoch = store.epoch().await.map_err(StartError::Store)?;
     let media = Media::connect(&config.media, &config.data_dir).map_err(StartError::Media)?;
     let media_links = Links::new(keys.media.clone(), config.auth.token_lifetime);
@@ -119,7 +123,7 @@ pub async fn assemble_with(
         sockets_per_user: config.limits.sockets_per_user.get().unwrap_or(0) as usize,
     };
     let seal = Seal::counted(boot, keys.bus.clone(), metrics.clone());
-    let nodes = Nodes::join(Arc::clone(&bus), seal.clone(), None);
+    let nodes = Nodes::join(Arc::clone(&bus), seal.clone(), url);
     let peers = Peers::new(Arc::clone(&bus), seal.clone(), nodes.clone(), epoch);
     let rooms = Rooms::new(Arc::clone(&store), metrics.clone(), teller, peers, settings);
     Ok(App::new(Parts {
@@ -127,6 +131,7 @@ pub async fn assemble_with(
         passwords: Passwords::new(config.auth.bcrypt_cost),
         config,
         secret,
+        previous_secret,
         keys,
         store,
         epoch,

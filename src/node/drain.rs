@@ -9,7 +9,8 @@ use tokio_util::task::TaskTracker;
 
 use super::Node;
 use crate::lifecycle::Phase;
-use crate::room::{Connection, Ended};
+use crate::room::Connection;
+use crate::socket::Sockets;
 
 /// The share of the grace period that draining may take; the rest is for the platform's own pace.
 const SHARE: f64 = 0.7;
@@ -20,11 +21,11 @@ const NOTICE: Duration = Duration::from_secs(5);
 /// Between two slices of connections that are closed.
 const TICK: Duration = Duration::from_millis(100);
 
+/// In how many slices the clients of other nodes go: within some five seconds.
+const RELEASES: usize = 50;
+
 /// A slice is at least this large: so few coming back at once are no crowd anywhere.
 const SMALLEST_SLICE: usize = 5;
-
-/// How long one connection may take to write out what it was told.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How long what was cut off may take to notice.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -47,15 +48,20 @@ impl Node {
         unless(hurry, tokio::time::sleep(NOTICE.min(budget / 4))).await;
 
         self.app.lifecycle.advance(Phase::Refusing);
+        let released =
+            tokio_util::task::AbortOnDropHandle::new(tokio::spawn(release(self.sockets.clone())));
         unless(hurry, self.close_connections(end - budget / 5)).await;
 
         self.app.lifecycle.advance(Phase::Closing);
         self.stop.cancel();
         self.app.tasks.close();
         unless(hurry, tokio::time::timeout_at(end, self.quiet())).await;
-        if self.links.count() > 0 {
-            tracing::warn!(connections = self.links.count(), "cutting off what is left");
+        drop(released);
+        let left = self.links.count() + self.internal_links.count();
+        if left > 0 {
+            tracing::warn!(connections = left, "cutting off what is left");
             self.links.kill_all();
+            self.internal_links.kill_all();
         }
         // Also in a hurry: what is being stored is told, or not, but not torn.
         _ = tokio::time::timeout(LAST_WORDS, self.quiet()).await;
@@ -71,6 +77,7 @@ impl Node {
     /// Waits until nobody is connected and nothing runs.
     async fn quiet(&self) {
         self.links.emptied().await;
+        self.internal_links.emptied().await;
         self.app.tasks.wait().await;
         self.app.rooms.finished().await;
     }
@@ -78,7 +85,8 @@ impl Node {
     /// Closes every Socket.IO connection by `end`, slice by slice.
     async fn close_connections(&self, end: Instant) {
         let connections = self.app.rooms.all_connections();
-        let window = end.saturating_duration_since(Instant::now()).saturating_sub(FAREWELL);
+        let window =
+            end.saturating_duration_since(Instant::now()).saturating_sub(Connection::LAST_WORDS);
         let slices = (window.as_millis() / TICK.as_millis()).max(1);
         let slices = usize::try_from(slices).unwrap_or(usize::MAX);
         let slice = connections.len().div_ceil(slices).max(SMALLEST_SLICE);
@@ -88,7 +96,8 @@ impl Node {
         for slice in connections.chunks(slice) {
             ticks.tick().await;
             for connection in slice {
-                closing.spawn(close(Arc::clone(connection)));
+                let connection = Arc::clone(connection);
+                closing.spawn(async move { connection.let_go().await });
             }
         }
         closing.close();
@@ -96,16 +105,15 @@ impl Node {
     }
 }
 
-/// Takes nothing more from the client, decides and answers what it has said, lets it have what is
-/// on its way to it, and ends the connection in the way that makes it come back by itself.
-async fn close(connection: Arc<Connection>) {
-    connection.questions.close();
-    let said_and_sent = async {
-        connection.questions.all_answered().await;
-        connection.outbox.has_emptied().await;
-    };
-    _ = tokio::time::timeout(FAREWELL, said_and_sent).await;
-    connection.outbox.end(Ended::Draining);
+/// Sends away, slice by slice, the clients whose sessions other nodes hold. Those that still come are sent away as well.
+async fn release(sockets: Sockets) {
+    let slice = (sockets.handed_on() / RELEASES).max(SMALLEST_SLICE);
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        sockets.release(slice).await;
+    }
 }
 
 /// Waits for `wait`, but no longer than until `hurry`.

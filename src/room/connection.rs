@@ -105,6 +105,21 @@ impl Connection {
         });
     }
 
+    /// Takes nothing more from the client, decides and answers what it has said, lets it have what is
+    /// on its way to it, and ends the connection in the way that makes it come back by itself.
+    pub(crate) async fn let_go(&self) {
+        self.questions.close();
+        let said_and_sent = async {
+            self.questions.all_answered().await;
+            self.outbox.has_emptied().await;
+        };
+        _ = tokio::time::timeout(Self::LAST_WORDS, said_and_sent).await;
+        self.outbox.end(Ended::Draining);
+    }
+
+    /// How long one connection may take to write out what it was told before it is let go.
+    pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
+
     /// How long what waits for a revoked connection may take: with the time that other nodes take to hear of it, within the
     /// 2 s of the contract.
     const FAREWELL: Duration = Duration::from_secs(1);

@@ -96,7 +96,8 @@ pub async fn verify(app: &App, token: &str) -> Result<User> {
 
 /// As [`verify`], with the time at which the token expires.
 pub(crate) async fn open(app: &App, token: &str) -> Result<(User, Timestamp)> {
-    let claims = read(&app.config.auth, &app.secret, token).ok_or(REFUSED)?;
+    let mut secrets = std::iter::once(&app.secret).chain(&app.previous_secret);
+    let claims = secrets.find_map(|secret| read(&app.config.auth, secret, token)).ok_or(REFUSED)?;
     let user = app.store.user(claims.sub).await?.ok_or(REFUSED)?;
     if user.is_disabled || user.generation != Generation(claims.generation) {
         return Err(REFUSED);

@@ -9,8 +9,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Sockets;
+use super::sid::{SessionName, is_to_websocket, name_node, parameter, with_sid};
 use super::transport::Transport;
 use crate::client::ClientAddress;
+use crate::domain::BootId;
 use crate::link::Link;
 use crate::service::Error;
 
@@ -21,33 +23,76 @@ const ANONYMOUS_BYTES: u64 = 128 * 1024;
 /// The largest answer to a handshake: the library's has some 120 bytes.
 const HANDSHAKE_ANSWER: usize = 4096;
 
-/// What the library makes of a parameter of the query: the first one counts, as it is written. Whoever
-/// reads it otherwise (decoded, or the last one) takes a request for another than the library does, and
-/// the bounds on strangers hold for the wrong one.
-fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-}
-
-/// Whether the library takes a request for one to a WebSocket.
-fn is_to_websocket(query: &str) -> bool {
-    let transport = parameter(query, "transport").and_then(|value| value.split('=').next());
-    transport == Some("websocket")
-}
-
-/// Passes a request of Engine.IO on, or refuses it.
+/// Passes a request of Engine.IO on, to the library or to the node that holds its session, or refuses it.
 pub(super) async fn gate(State(sockets): State<Sockets>, request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let is_websocket = is_to_websocket(query);
-    let session = parameter(query, "sid").map(|sid| sockets.transports().get(sid));
-    match session {
-        None => handshake(&sockets, request, next, is_websocket).await,
-        Some(Some(transport)) => of_session(transport, request, next, is_websocket).await,
-        Some(None) => session_unknown(),
+    let Some(sid) = parameter(query, "sid") else {
+        return handshake(&sockets, request, next, is_websocket).await;
+    };
+    match SessionName::parse(sid) {
+        None => session_unknown(),
+        Some(SessionName { node: Some(owner), .. }) if owner != sockets.app.nodes.me() => {
+            elsewhere(&sockets, owner, request, is_websocket).await
+        }
+        Some(_) => here(&sockets, request, next, is_websocket).await,
     }
 }
 
+/// Passes on what another node hands on: only what is of a session that this one holds, so that nothing goes in
+/// circles.
+pub(super) async fn gate_for_nodes(
+    State(sockets): State<Sockets>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let is_websocket = is_to_websocket(query);
+    let name = parameter(query, "sid").and_then(SessionName::parse);
+    let Some(SessionName { id, node: Some(owner) }) = name else { return session_unknown() };
+    if owner != sockets.app.nodes.me() {
+        return session_unknown();
+    }
+    if request.method() != Method::DELETE {
+        return here(&sockets, request, next, is_websocket).await;
+    }
+    // The node between is going: its client is to come another way.
+    match sockets.transports().get(id) {
+        Some(transport) if is_websocket => transport.let_go(),
+        Some(transport) => transport.hurry(),
+        None => return session_unknown(),
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// A request of a session that another node holds.
+async fn elsewhere(
+    sockets: &Sockets,
+    owner: BootId,
+    request: Request,
+    is_websocket: bool,
+) -> Response {
+    // As the library answers every other method.
+    if !matches!(*request.method(), Method::GET | Method::POST) {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    let answer = sockets.forwarder().hand_on(owner, request, is_websocket).await;
+    answer.unwrap_or_else(session_unknown)
+}
+
+/// A request of a session that this node would hold.
+async fn here(sockets: &Sockets, mut request: Request, next: Next, is_websocket: bool) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let name = parameter(query, "sid").and_then(SessionName::parse);
+    let Some(SessionName { id, .. }) = name else { return session_unknown() };
+    let Some(transport) = sockets.transports().get(id) else { return session_unknown() };
+    let Some(uri) = with_sid(request.uri(), id) else { return session_unknown() };
+    *request.uri_mut() = uri;
+    of_session(transport, request, next, is_websocket).await
+}
+
 /// The words with which Engine.IO sends a client back to the handshake.
-fn session_unknown() -> Response {
+pub(super) fn session_unknown() -> Response {
     let body = r#"{"code":1,"message":"Session ID unknown"}"#;
     (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
@@ -87,19 +132,19 @@ async fn handshake(
     remember(sockets, &transport, answer).await
 }
 
-/// Notes the id that the library has given to a polling session.
+/// Notes the id that the library has given to a polling session, and names this node in it.
 async fn remember(sockets: &Sockets, transport: &Arc<Transport>, answer: Response) -> Response {
-    let (head, body) = answer.into_parts();
+    let (mut head, body) = answer.into_parts();
     let Ok(body) = to_bytes(body, HANDSHAKE_ANSWER).await else {
         return Error::internal("the answer to a handshake is larger than any").into_response();
     };
     let text = String::from_utf8_lossy(&body);
-    let sid = text.split_once(r#""sid":""#).and_then(|(_, rest)| rest.split_once('"'));
-    if let Some((sid, _)) = sid {
-        sockets.transports().insert(sid.to_owned(), transport);
-    }
-    drop(text);
-    Response::from_parts(head, Body::from(body))
+    let Some((id, named)) = name_node(&text, sockets.app.nodes.me()) else {
+        return Error::internal("the answer to a handshake names no session").into_response();
+    };
+    sockets.transports().insert(id.to_owned(), transport);
+    head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(named.len()));
+    Response::from_parts(head, Body::from(named))
 }
 
 /// A request of a session that has begun: a poll, a post, or its upgrade to a WebSocket.
@@ -121,11 +166,14 @@ async fn of_session(
         compact(&mut request);
     }
     let is_poll = request.method() == Method::GET && !is_websocket;
+    let nothing = nothing_new(request.uri());
     let answer = tokio::select! {
         // First, so that an answer which would make the client give up does not slip through.
         biased;
         () = transport.ended() => return session_unknown(),
         answer = next.run(request) => answer,
+        // Last: a poll that is dropped while it waits has taken nothing from the queue yet.
+        () = transport.hurried(), if is_poll => return nothing,
     };
     if let (true, StatusCode::SWITCHING_PROTOCOLS, Some(link)) =
         (is_websocket, answer.status(), link)
@@ -141,6 +189,13 @@ async fn of_session(
     answer
 }
 
+/// The answer to a poll that tells nothing: the client polls again.
+fn nothing_new(uri: &Uri) -> Response {
+    let version = parameter(uri.query().unwrap_or_default(), "EIO").unwrap_or_default();
+    let packet = if version.starts_with('3') { "1:6" } else { "6" };
+    ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], packet).into_response()
+}
+
 /// Copies the head of a request. The library keeps it as long as the socket lives, and as it comes it
 /// pins hyper's read buffer: 38 KB of heap an idle WebSocket instead of 22 (SOCKETIOXIDE.md, 0.6).
 fn compact(request: &mut Request) {
@@ -153,28 +208,5 @@ fn compact(request: &mut Request) {
     *request.headers_mut() = headers;
     if let Ok(uri) = request.uri().to_string().parse::<Uri>() {
         *request.uri_mut() = uri;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_query_is_read_as_the_library_reads_it() {
-        for (query, sid, is_websocket) in [
-            ("EIO=4&transport=polling&sid=A", Some("A"), false),
-            ("EIO=4&transport=websocket", None, true),
-            ("sid=A&sid=B&transport=websocket&transport=polling", Some("A"), true),
-            ("transport=polling&transport=websocket", None, false),
-            ("s%69d=A&transport=w%65bsocket", None, false),
-            ("transport=websocket&x=%ff", None, true),
-            ("transport=websocket=polling&sid=A=B", Some("A=B"), true),
-            ("sid&transport&sid=&xsid=A", Some(""), false),
-            ("", None, false),
-        ] {
-            assert_eq!(parameter(query, "sid"), sid, "{query}");
-            assert_eq!(is_to_websocket(query), is_websocket, "{query}");
-        }
     }
 }

@@ -7,9 +7,12 @@
 mod ack;
 mod auth;
 mod events;
+mod forward;
 mod gate;
 mod inbound;
+mod internal;
 mod session;
+mod sid;
 mod transport;
 
 use std::sync::Arc;
@@ -28,6 +31,7 @@ use crate::api::Limits;
 use crate::app::App;
 use crate::domain::{ClientId, MessageText};
 use events::Request;
+use forward::Forwarder;
 use transport::{Transport, Transports};
 
 /// How much larger a packet may be than the largest file inside it.
@@ -49,6 +53,7 @@ pub(crate) struct Inner {
     app: App,
     limits: Limits,
     transports: Transports,
+    forwarder: Forwarder,
 }
 
 impl std::ops::Deref for Sockets {
@@ -100,7 +105,8 @@ impl FromMessageParts<LocalAdapter> for Said {
 
 impl Sockets {
     fn new(app: App) -> Self {
-        Self(Arc::new(Inner { limits: limits(&app), transports: Transports::default(), app }))
+        let (limits, forwarder) = (limits(&app), Forwarder::new(app.clone()));
+        Self(Arc::new(Inner { limits, transports: Transports::default(), forwarder, app }))
     }
 
     fn is_draining(&self) -> bool {
@@ -111,6 +117,22 @@ impl Sockets {
         &self.0.transports
     }
 
+    fn forwarder(&self) -> &Forwarder {
+        &self.0.forwarder
+    }
+
+    /// How many clients wait here for what another node will tell them.
+    pub(crate) fn handed_on(&self) -> usize {
+        self.forwarder().ways().count()
+    }
+
+    /// Has up to `most` of them sent away by the nodes that hold their sessions, without a loss: this node is
+    /// going. Those that come after it are as many more for the next call.
+    pub(crate) async fn release(&self, most: usize) {
+        let ways = self.forwarder().ways().take(most);
+        futures::future::join_all(ways.iter().map(|way| self.forwarder().release(way))).await;
+    }
+
     fn transport_of(&self, socket: &Socket<LocalAdapter>) -> Arc<Transport> {
         let given = socket.req_parts().extensions.get::<Arc<Transport>>();
         given.cloned().unwrap_or_default()
@@ -118,8 +140,35 @@ impl Sockets {
 }
 
 /// The endpoint of Socket.IO at `/socket.io`.
-pub(crate) fn router(app: App) -> Router {
-    let sockets = Sockets::new(app);
+pub(crate) struct Endpoint {
+    /// What it is to clients.
+    pub(crate) public: Router,
+    /// What it is to other nodes; to be wrapped in [`for_nodes`].
+    pub(crate) internal: Router,
+    /// The sockets behind both.
+    pub(crate) sockets: Sockets,
+}
+
+impl Endpoint {
+    /// The endpoint of a node.
+    pub(crate) fn new(app: App) -> Self {
+        let sockets = Sockets::new(app);
+        let router = engine(&sockets);
+        Self {
+            public: router.clone().layer(from_fn_with_state(sockets.clone(), gate::gate)),
+            internal: router.layer(from_fn_with_state(sockets.clone(), gate::gate_for_nodes)),
+            sockets,
+        }
+    }
+}
+
+/// Lets in what nodes of the cluster have signed, and nothing else. To be the outermost layer.
+pub(crate) fn for_nodes(app: &App, router: Router) -> Router {
+    router.layer(from_fn_with_state(internal::Doorkeeper::new(app.clone()), internal::admit))
+}
+
+/// The library's part: one engine, however many ways lead to it.
+fn engine(sockets: &Sockets) -> Router {
     let packet = sockets.limits.max_packet_bytes;
     let parser = ParserConfig::common()
         .max_incoming_binaries(1)
@@ -138,10 +187,7 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(sockets.clone())
         .build_svc();
     io.ns("/", connected.with(auth::admit).with(register));
-    Router::new()
-        .route_service("/socket.io", service.clone())
-        .route_service("/socket.io/", service)
-        .layer(from_fn_with_state(sockets, gate::gate))
+    Router::new().route_service("/socket.io", service.clone()).route_service("/socket.io/", service)
 }
 
 fn limits(app: &App) -> Limits {

@@ -135,6 +135,7 @@ impl Session {
         let brief = UserBrief::from(&user);
         let connection = Connection::new(connection_id(), brief, scope, Outbox::new(sink));
         connection.verified(user.generation);
+        transport.carries(&connection);
         let (inbound, incoming) = mpsc::channel(INBOUND_EVENTS);
         let start = Start { after: handshake.after.unwrap_or_default(), incoming };
         socket.extensions.insert(Arc::new(Self {

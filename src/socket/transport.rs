@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use crate::limits::Held;
 use crate::link::Link;
-use crate::room::{Ended, Sink, SinkError};
+use crate::room::{Connection, Ended, Sink, SinkError};
 
 /// How long a client that was told its end may keep the transport open.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -39,6 +39,10 @@ pub(super) struct Transport {
     place: Option<Held>,
     ended: AtomicBool,
     end: Notify,
+    /// Ends the wait of a poll.
+    hurry: Notify,
+    /// Who is connected, once it is known.
+    connection: OnceLock<Weak<Connection>>,
 }
 
 impl Transport {
@@ -88,6 +92,31 @@ impl Transport {
         if let Some(link) = self.link() {
             link.kill();
         }
+    }
+
+    /// Lets the client go, which cannot stay on its way here: it is answered what it has asked, and its transport closes, so
+    /// that it comes back.
+    pub(super) fn let_go(&self) {
+        match self.connection.get().and_then(Weak::upgrade) {
+            Some(connection) => drop(tokio::spawn(async move { connection.let_go().await })),
+            None => self.kill(),
+        }
+    }
+
+    /// Has a poll that waits answered with nothing.
+    pub(super) fn hurry(&self) {
+        self.hurry.notify_waiters();
+    }
+
+    /// Waits for [`Transport::hurry`].
+    pub(super) async fn hurried(&self) {
+        self.hurry.notified().await;
+    }
+
+    /// Whose connection it is.
+    pub(super) fn carries(&self, connection: &Arc<Connection>) {
+        // A transport carries one connection: the library lets a client into a namespace once.
+        let _ = self.connection.set(Arc::downgrade(connection));
     }
 
     /// The user of the session is known: it may send as much as it likes.

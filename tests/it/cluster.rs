@@ -1,8 +1,13 @@
 //! Several nodes as one service.
 
+mod balancer;
+mod internal;
 mod limits;
+mod line;
 mod losses;
 mod online;
+mod sessions;
+mod x32;
 
 use std::time::Duration;
 

@@ -85,6 +85,8 @@ fn the_shipped_file_names_every_setting() {
 fn the_names_that_scripts_rely_on_are_these() {
     let config = from_environment(&[
         ("NATTER_LISTEN", "0.0.0.0:80"),
+        ("NATTER_INTERNAL_LISTEN", "10.0.0.7:9465"),
+        ("NATTER_ADVERTISE_URL", "http://node-7:9465"),
         ("NATTER_METRICS_LISTEN", "0.0.0.0:90"),
         ("NATTER_DATA_DIR", "/srv/natter"),
         ("NATTER_STORE_URL", "sqlite:/srv/chat.db"),
@@ -106,6 +108,8 @@ fn the_names_that_scripts_rely_on_are_these() {
     ])
     .unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:80");
+    assert_eq!(config.internal_listen.unwrap().to_string(), "10.0.0.7:9465");
+    assert_eq!(config.advertise_url.as_ref().unwrap().as_str(), "http://node-7:9465");
     assert_eq!(config.metrics.listen.unwrap().to_string(), "0.0.0.0:90");
     assert_eq!(config.data_dir, PathBuf::from("/srv/natter"));
     assert_eq!(config.store.sqlite_path(&config.data_dir).unwrap(), PathBuf::from("/srv/chat.db"));
@@ -179,6 +183,14 @@ fn a_wrong_variable_is_named_in_one_sentence() {
         ("NATTER_LISTEN", "8080", "listen"),
         ("NATTER_LISTEN", "chat.example:8080", "listen"),
         ("NATTER_METRICS_LISTEN", "127.0.0.1:8080", "metrics.listen"),
+        ("NATTER_INTERNAL_LISTEN", "9465", "internal_listen"),
+        ("NATTER_INTERNAL_LISTEN", "127.0.0.1:8080", "internal_listen"),
+        ("NATTER_INTERNAL_LISTEN", "127.0.0.1:9464", "internal_listen"),
+        ("NATTER_INTERNAL_LISTEN", "0.0.0.0:9465", "advertise_url"),
+        ("NATTER_ADVERTISE_URL", "http://10.0.0.7:9465", "advertise_url"),
+        ("NATTER_ADVERTISE_URL", "https://10.0.0.7:9465", "advertise_url"),
+        ("NATTER_ADVERTISE_URL", "http://10.0.0.7:9465/natter", "advertise_url"),
+        ("NATTER_ADVERTISE_URL", "10.0.0.7:9465", "advertise_url"),
         ("NATTER_DATA_DIR", "", "data_dir"),
         ("NATTER_STORE_URL", "postgres://db", "store.url"),
         ("NATTER_STORE_URL", "mongodb:db", "store.url"),
@@ -202,6 +214,9 @@ fn a_wrong_variable_is_named_in_one_sentence() {
         ("SECRET_KEY", "too-short-to-sign-with", "secret_key"),
         ("SECRET_KEY", "changemechangemechangemechangeme", "secret_key"),
         ("SECRET_KEY_FILE", "/nowhere/secret", "secret_key_file"),
+        ("SECRET_KEY_PREVIOUS", "too-short-to-sign-with", "secret_key_previous"),
+        ("SECRET_KEY_PREVIOUS", "changemechangemechangemechangeme", "secret_key_previous"),
+        ("SECRET_KEY_PREVIOUS_FILE", "/nowhere/secret", "secret_key_previous_file"),
         ("NATTER_AUTH_BCRYPT_COST", "3", "auth.bcrypt_cost"),
         ("NATTER_AUTH_BCRYPT_COST", "17", "auth.bcrypt_cost"),
         ("NATTER_AUTH_BCRYPT_COST", "12.0", "auth.bcrypt_cost"),
@@ -233,7 +248,9 @@ fn a_wrong_variable_is_named_in_one_sentence() {
     ] {
         let sentence = from_environment(&[(name, value)]).unwrap_err();
         assert!(sentence.starts_with(setting), "{name}={value} gave: {sentence}");
-        let is_combination = name == "NATTER_AUTH_ADMIN_EMAIL" || name == "NATTER_UPLOAD_LIMIT";
+        let is_combination = name == "NATTER_AUTH_ADMIN_EMAIL"
+            || name == "NATTER_UPLOAD_LIMIT"
+            || value == "0.0.0.0:9465";
         assert!(sentence.contains(name) || is_combination, "{name}={value} gave: {sentence}");
         assert!(!sentence.contains('\n') && !sentence.ends_with('.'), "{sentence}");
     }
@@ -337,6 +354,34 @@ fn the_login_to_mongodb_comes_from_files_before_variables_before_the_url() {
 }
 
 #[test]
+fn the_previous_secret_is_as_strong_as_the_other_and_another() {
+    let files = Files::new();
+    let other = "Qm8Zt4RvXc2LpN7wKd5HsB9yGf3JaE6u";
+    let file = files.write("previous", &format!("{other}\n"));
+    let path = file.to_str().unwrap();
+    let previous = |variables: &[(&str, &str)]| {
+        from_environment(variables).map(|config| config.auth.secret_key_previous)
+    };
+    assert_eq!(previous(&[("SECRET_KEY", STRONG), ("SECRET_KEY_PREVIOUS", "")]), Ok(None));
+    let given = previous(&[("SECRET_KEY", STRONG), ("SECRET_KEY_PREVIOUS", other)]);
+    assert_eq!(given, Ok(Some(Secret::new(other))));
+    let both = [("SECRET_KEY_PREVIOUS", STRONG), ("SECRET_KEY_PREVIOUS_FILE", path)];
+    assert_eq!(previous(&both), Ok(Some(Secret::new(other))), "the file wins");
+
+    let weak = files.write("weak", "password\n");
+    let weak = [("SECRET_KEY_PREVIOUS_FILE", weak.to_str().unwrap())];
+    let sentence = previous(&weak).unwrap_err();
+    assert!(sentence.starts_with("secret_key_previous_file (in the"), "{sentence}");
+    assert!(sentence.ends_with("has 8 bytes and needs 32"), "{sentence}");
+    let same = previous(&[("SECRET_KEY", STRONG), ("SECRET_KEY_PREVIOUS", STRONG)]);
+    let sentence = same.unwrap_err();
+    assert!(sentence.contains("SECRET_KEY_PREVIOUS") && sentence.contains("same"), "{sentence}");
+    assert!(!sentence.contains(STRONG));
+    let in_a_file = from_file(&format!("secret_key_previous = '{STRONG}'")).unwrap_err();
+    assert!(in_a_file.starts_with("secret_key_previous (in "), "{in_a_file}");
+}
+
+#[test]
 fn without_a_secret_an_embedded_node_makes_one_and_keeps_it() {
     let files = Files::new();
     let config = Config { data_dir: files.0.path().join("data"), ..Config::default() };
@@ -378,6 +423,22 @@ fn an_impossible_mix_refused() {
         assert!(config.validate().is_err(), "{config:?}");
     }
     assert_eq!(default().validate(), Ok(()));
+}
+
+#[test]
+fn a_node_of_a_cluster_needs_an_address_for_the_others_and_a_command_does_not() {
+    let cluster = [
+        ("NATTER_STORE_URL", "mongodb://u:p@db/natter?replicaSet=rs"),
+        ("NATTER_BUS_URL", "nats://u:p@bus"),
+        ("NATTER_MEDIA_URL", "s3://files"),
+        ("SECRET_KEY", STRONG),
+    ];
+    let command = from_environment(&cluster).unwrap();
+    let sentence = command.check_serving().unwrap_err().to_string();
+    assert!(sentence.starts_with("internal_listen (not set): "), "{sentence}");
+    let reachable = [&cluster[..], &[("NATTER_INTERNAL_LISTEN", "127.0.0.1:0")]].concat();
+    assert_eq!(from_environment(&reachable).unwrap().check_serving(), Ok(()));
+    assert_eq!(Config::default().check_serving(), Ok(()));
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn config(uri: &Secret, folder: &tempfile::TempDir) -> Option<Config> {
     let nats = server("NATTER_TEST_NATS_URL")?;
     let mut config = Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        internal_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         metrics: MetricsConfig { listen: None },
         data_dir: folder.path().to_owned(),
         store: StoreUrl::Mongodb { uri: uri.clone() },

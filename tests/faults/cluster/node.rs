@@ -85,6 +85,7 @@ impl Node {
         let uri = mongo.uri(&self.name);
         self.set("NATTER_STORE_URL", &uri);
         self.set("NATTER_BUS_URL", &Nats::url(bus.address()));
+        self.set("NATTER_INTERNAL_LISTEN", "127.0.0.1:0");
         self.bus = Some(bus);
     }
 

@@ -2,6 +2,7 @@
 //! killed as a process is: at once, with all that it was about to do.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,9 @@ use super::{Faulty, TestNode, Wire};
 
 /// How long the nodes have to hear of each other.
 const ACQUAINTANCE: Duration = Duration::from_secs(30);
+
+/// The secret that all nodes share.
+pub(crate) const SECRET: &str = "a secret of a cluster, 32 bytes or more";
 
 /// Nodes that know each other.
 pub(crate) struct Cluster {
@@ -87,7 +91,8 @@ impl Cluster {
     /// Starts one more node under a number that is free.
     pub(crate) async fn start_node(&mut self, number: usize, change: impl Fn(&mut Config)) {
         let mut config = config(self.folder.path());
-        config.auth.secret_key = Some(Secret::new("a secret of a cluster, 32 bytes or more"));
+        config.auth.secret_key = Some(Secret::new(SECRET));
+        config.internal_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         change(&mut config);
         let wire = Wire::to(Arc::clone(&self.bus));
         let store = Arc::clone(&self.store) as DynStore;
@@ -119,6 +124,11 @@ impl Cluster {
     /// The node with this number.
     pub(crate) fn node(&self, number: usize) -> &ClusterNode {
         &self.nodes[&number]
+    }
+
+    /// The addresses of all nodes, in the order of their numbers.
+    pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
+        self.nodes.values().map(|node| node.addr()).collect()
     }
 
     /// Kills a node as `kill -9` does.

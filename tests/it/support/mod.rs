@@ -12,7 +12,7 @@ pub(crate) mod shelf;
 mod wire;
 
 pub(crate) use client::{Answer, PASSWORD, Person};
-pub(crate) use cluster::Cluster;
+pub(crate) use cluster::{Cluster, SECRET};
 pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use node::TestNode;
 pub(crate) use shelf::{Shelf, TestBucket, on_every_shelf};

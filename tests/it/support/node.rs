@@ -65,6 +65,11 @@ impl TestNode {
         self.node.addr()
     }
 
+    /// Where other nodes hand requests on to it.
+    pub(crate) fn internal_addr(&self) -> SocketAddr {
+        self.node.internal_addr().unwrap()
+    }
+
     /// `http://` and where it is.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.node.addr())
