@@ -176,7 +176,8 @@ export class Tokens implements TokenSource {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#adopt();
-      if (Date.now() < this.#at(RENEW_AT)) return; // Another tab was faster; adopting has set the timer.
+      // Another tab was faster, the timer a moment early, or the clock was set back: there is more to wait for.
+      if (Date.now() < this.#at(RENEW_AT)) return this.#schedule();
       this.renew().catch((error: unknown) => {
         const { retryAfter } = asNatterError(error);
         this.#wait(retryAfter ? retryAfter * 1_000 : this.#backoff.next());

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ClientOptions, MemoryTokenStore, type Message, NatterClient } from '../index.ts';
 import type { Entry, OutboxStore } from '../outbox.ts';
 import { FakeServer } from './fake-server.ts';
@@ -231,6 +231,21 @@ describe('the session', () => {
     server.tokenLife = 2; // Long enough that a pause of the machine does not outlast it.
     await signedIn('ada');
     await until(() => server.refreshes >= 2);
+  });
+
+  it('renews its token although the clock was set back meanwhile', async () => {
+    twoPeople();
+    server.tokenLife = 2;
+    const now = vi.spyOn(Date, 'now');
+    try {
+      await signedIn('ada');
+      const begun = performance.timeOrigin + performance.now();
+      // As it is when a timer fires early: at the moment of the renewal it is not yet time for it.
+      now.mockImplementation(() => Math.floor(begun + (performance.timeOrigin + performance.now() - begun) / 2));
+      await until(() => server.refreshes >= 1);
+    } finally {
+      now.mockRestore();
+    }
   });
 
   it('ends when it is revoked', async () => {
