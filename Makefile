@@ -13,7 +13,7 @@ BUILD := cargo test --locked --no-run --quiet
 # `make run PROFILE=release` is the binary to measure; see `run`.
 PROFILE ?= dev
 
-.PHONY: help run client build test rules test-services test-rust interop interop-cluster cluster test-web deny advisories lint requirements screenshots
+.PHONY: help run client build test rules test-services test-rust faults-quick faults interop interop-cluster cluster test-web deny advisories lint requirements screenshots
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -30,7 +30,7 @@ cluster: client ## Start a cluster: three nodes behind HAProxy, with MongoDB, NA
 build: client ## Build the release binary, target/release/natter
 	cargo build --locked --release
 
-test: rules client test-services test-rust interop test-web deny ## Everything that can fail, from nothing (installs what it needs)
+test: rules client test-services test-rust faults-quick interop test-web deny ## Everything that can fail, from nothing (installs what it needs)
 
 lint: ## Format and clippy, warnings are errors
 	cargo fmt --all --check
@@ -66,6 +66,18 @@ screenshots: client ## Every screen of the web client, light and dark, 390 and 1
 test-rust: ## Unit tests, port contracts on every backend (real servers), behaviours through a real node
 	cargo test --locked --no-run
 	tests/services/run tests/rust/run
+
+faults-quick: ## Real nodes, database and bus that break under load: the quick cases (6 minutes)
+	$(BUILD) --test faults
+	rm -f target/faults/report.md
+	NATTER_TEST_BINARY=faults tests/services/run tests/rust/run --ignored --test-threads=1 cases::quick::
+	@cat target/faults/report.md
+
+faults: ## Every case of tests/faults, or those whose name holds CASE; see tests/faults/README.md
+	$(BUILD) --test faults
+	rm -f target/faults/report.md
+	NATTER_TEST_BINARY=faults tests/services/run tests/rust/run --ignored --test-threads=1 $(if $(CASE),$(CASE),cases::)
+	@cat target/faults/report.md
 
 # Installs the servers to target/services-venv at its first use; no containers, nothing by hand.
 test-services: $(VENV)/.installed ## What tests/services/run promises of the servers that tests are given

@@ -1,6 +1,5 @@
 //! Faults: real processes on real links that break, a workload, and a checker. See README.md here.
 #![allow(clippy::unwrap_used, reason = "clippy's own exception does not reach helper functions")]
-#![expect(dead_code, reason = "cases that need a cluster come with it")]
 
 mod cases;
 mod check;

@@ -1,4 +1,6 @@
-//! The cases, and where each one of the list is covered.
+//! The cases. README.md has their table.
 
 mod full;
 mod quick;
+mod scene;
+mod table;

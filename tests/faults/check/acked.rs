@@ -11,7 +11,7 @@ pub(super) fn acked(history: &History, log: &Replica, findings: &mut Findings) {
     for send in &history.sends {
         let Outcome::Acked(seq, _) = send.outcome() else { continue };
         let places = words.places(send);
-        if places != [seq] {
+        if places != [seq] && !(places.is_empty() && is_blank(send, log, seq)) {
             findings.add(Rule::V1, || {
                 format!("{} was acked at {seq} and is in the log at {places:?}", shown(send))
             });
@@ -25,6 +25,13 @@ pub(super) fn acked(history: &History, log: &Replica, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// Whether what was sent stood there, and nothing is left of it.
+fn is_blank(send: &Sent, log: &Replica, seq: u64) -> bool {
+    log.at(&send.room, seq).is_some_and(|entry| {
+        entry.kind == Kind::Gone && entry.sender == send.sender && entry.client_id == send.client_id
+    })
 }
 
 /// V2: no client_id twice; an unknown message at most once, a refused one never, none that nobody sent.
@@ -113,6 +120,16 @@ mod tests {
             for (seq, entry) in (1..).zip(entries) {
                 entry.seq = seq;
             }
+        });
+    }
+
+    #[test]
+    fn what_was_cleared_stood_where_it_was_acked() {
+        broken(&[], |_, log| log.rooms.get_mut("r").unwrap()[3].kind = Kind::Gone);
+        broken(&[Rule::V1], |_, log| {
+            let cleared = &mut log.rooms.get_mut("r").unwrap()[3];
+            cleared.kind = Kind::Gone;
+            cleared.client_id = Some("of another message".to_owned());
         });
     }
 

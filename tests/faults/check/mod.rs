@@ -35,6 +35,8 @@ pub(crate) enum Rule {
     V9,
     /// Memory, files and queues are bounded, and nothing panics.
     V10,
+    /// What the case promises beside them.
+    Own,
 }
 
 /// A rule that does not hold, and how one sees it.

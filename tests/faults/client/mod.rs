@@ -51,10 +51,29 @@ pub(crate) async fn enter(node: SocketAddr, owner: &Person, member: &Person, roo
     let base = base(node);
     let wish = json!({"chat_room_id": room});
     let asked = member.call(&base, Method::POST, "/join-request", Some(&wish)).await;
-    let Some(asked) = asked.filter(|asked| asked.status == 200) else { return false };
-    let yes = json!({"join_request_id": asked.body["id"], "approval_status": true});
+    let request = match asked {
+        Some(asked) if asked.status == 200 => asked.body["id"].clone(),
+        // Perhaps it was asked for before, and the answer was lost.
+        Some(_) => match open_request(&base, owner, member, room).await {
+            Some(request) => request,
+            None => return false,
+        },
+        None => return false,
+    };
+    let yes = json!({"join_request_id": request, "approval_status": true});
     let handled = owner.call(&base, Method::POST, "/handle-join-request", Some(&yes)).await;
     handled.is_some_and(|handled| handled.status == 200)
+}
+
+/// The id of the request of `member` that nobody has answered.
+async fn open_request(base: &str, owner: &Person, member: &Person, room: &str) -> Option<Value> {
+    let path = format!("/chat-room-details?chat_room_id={room}&limit=500");
+    let details = owner.call(base, Method::GET, &path, None).await?;
+    let requests = details.body["chat_room_join_requests"].as_array()?.clone();
+    let is_open = |request: &&Value| {
+        request["user"]["id"] == member.id.as_str() && request["approved"].is_null()
+    };
+    requests.iter().rev().find(is_open).map(|request| request["id"].clone())
 }
 
 /// The text of a JSON text.

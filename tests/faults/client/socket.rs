@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -13,6 +13,9 @@ use super::packet::{self, PONG, Packet, Told};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(20);
+
+/// Bytes that the system takes in for a narrow connection.
+const NARROW: u32 = 4096;
 
 /// One connection.
 pub(crate) struct Socket {
@@ -37,8 +40,24 @@ impl Socket {
         connected.unwrap_or(Err(NotConnected::Away))
     }
 
+    /// The same, with little room for what is not read yet: a few packets, and the server waits.
+    pub(crate) async fn connect_narrow(
+        addr: SocketAddr,
+        auth: Value,
+    ) -> Result<Self, NotConnected> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(NARROW).unwrap();
+        let tcp = socket.connect(addr).await.map_err(|_| NotConnected::Away)?;
+        let connected = tokio::time::timeout(HANDSHAKE, Self::shake(tcp, addr, auth)).await;
+        connected.unwrap_or(Err(NotConnected::Away))
+    }
+
     async fn handshake(addr: SocketAddr, auth: Value) -> Result<Self, NotConnected> {
         let tcp = TcpStream::connect(addr).await.map_err(|_| NotConnected::Away)?;
+        Self::shake(tcp, addr, auth).await
+    }
+
+    async fn shake(tcp: TcpStream, addr: SocketAddr, auth: Value) -> Result<Self, NotConnected> {
         _ = tcp.set_nodelay(true);
         let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
         let upgraded = tokio_tungstenite::client_async(url, tcp).await;

@@ -8,12 +8,11 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 pub(crate) use folder::{Folder, root};
-pub(crate) use node::Node;
+pub(crate) use node::{Node, SECRET_KEY};
 
 use crate::proxy::Link;
 use crate::servers::mongod::ReplicaSet;
 use crate::servers::nats::Nats;
-use crate::servers::process::Signal;
 use crate::servers::weed::Weed;
 
 /// What a cluster is made of.
@@ -25,6 +24,8 @@ pub(crate) struct Shape {
     pub(crate) members: usize,
     /// Whether files are kept in an S3 server.
     pub(crate) has_bucket: bool,
+    /// Whether nodes pass requests on to each other.
+    pub(crate) has_inner: bool,
     /// Further settings of every node.
     pub(crate) settings: Vec<(&'static str, String)>,
 }
@@ -83,6 +84,9 @@ impl Cluster {
             if let (Some(mongo), Some(nats)) = (&cluster.mongo, &cluster.nats) {
                 node.use_cluster(mongo, Link::to_nats(nats.at).await);
             }
+            if shape.has_inner {
+                node.use_inner();
+            }
             if let Some(weed) = &cluster.weed {
                 node.use_bucket(Link::to(weed.at()).await);
             }
@@ -115,13 +119,6 @@ impl Cluster {
     pub(crate) async fn bounce(&mut self, node: usize) {
         self.nodes[node].kill().await;
         self.nodes[node].start().await;
-    }
-
-    /// Sends every node this signal, one after the other.
-    pub(crate) async fn signal_all(&mut self, signal: Signal) {
-        for node in &mut self.nodes {
-            node.signal(signal).await;
-        }
     }
 
     /// What NATS says of its connections.

@@ -16,7 +16,10 @@ use crate::servers::process::{Process, Signal};
 use crate::servers::{ports, weed};
 
 /// What all nodes sign tokens with.
-const SECRET_KEY: &str = "a secret of the fault rig that is long enough 0123456789";
+pub(crate) const SECRET_KEY: &str = "a secret of the fault rig that is long enough 0123456789";
+
+/// Where nobody serves S3.
+const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// One node.
 pub(crate) struct Node {
@@ -27,6 +30,8 @@ pub(crate) struct Node {
     settings: Vec<(String, String)>,
     log: PathBuf,
     process: Option<Process>,
+    /// The link by which its clients reach it.
+    pub(crate) front: Link,
     /// Its link to the bus.
     pub(crate) bus: Option<Link>,
     /// Its link to the bucket.
@@ -51,6 +56,7 @@ impl Node {
             metrics,
             settings: Vec::new(),
             process: None,
+            front: Link::to(address).await,
             bus: None,
             bucket: None,
         };
@@ -64,6 +70,7 @@ impl Node {
             ("NATTER_LIMITS_SIGNUPS_PER_MINUTE", "0"),
             ("NATTER_LIMITS_LOGINS_PER_MINUTE", "0"),
             ("NATTER_LIMITS_PENDING_HANDSHAKES_PER_ADDRESS", "0"),
+            ("NATTER_LIMITS_MESSAGES_PER_SECOND", "0"),
             ("NATTER_LOG_FORMAT", "human"),
             ("NO_COLOR", "1"),
         ] {
@@ -86,20 +93,42 @@ impl Node {
         self.set("NATTER_STORE_URL", &uri);
         self.set("NATTER_BUS_URL", &Nats::url(bus.address()));
         self.set("NATTER_INTERNAL_LISTEN", "127.0.0.1:0");
+        // A bucket that is not there: text goes on without it.
+        self.set_bucket(NOWHERE);
         self.bus = Some(bus);
     }
 
+    pub(super) fn use_inner(&mut self) {
+        let inner = ports::free();
+        self.set("NATTER_INTERNAL_LISTEN", &inner.to_string());
+        self.set("NATTER_ADVERTISE_URL", &base(inner));
+    }
+
     pub(super) fn use_bucket(&mut self, bucket: Link) {
-        self.set("NATTER_MEDIA_URL", &format!("s3://{}", weed::BUCKET));
-        self.set("NATTER_MEDIA_ENDPOINT", &base(bucket.address()));
-        self.set("AWS_ACCESS_KEY_ID", weed::KEY);
-        self.set("AWS_SECRET_ACCESS_KEY", weed::SECRET);
+        self.set_bucket(&base(bucket.address()));
         self.bucket = Some(bucket);
     }
 
-    /// Where it serves.
+    fn set_bucket(&mut self, endpoint: &str) {
+        self.set("NATTER_MEDIA_URL", &format!("s3://{}", weed::BUCKET));
+        self.set("NATTER_MEDIA_ENDPOINT", endpoint);
+        self.set("AWS_ACCESS_KEY_ID", weed::KEY);
+        self.set("AWS_SECRET_ACCESS_KEY", weed::SECRET);
+    }
+
+    /// Where its clients reach it.
     pub(crate) fn address(&self) -> SocketAddr {
+        self.front.address()
+    }
+
+    /// Where it listens itself, behind the link.
+    pub(crate) fn direct(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its link to the bus, in a cluster.
+    pub(crate) fn bus(&self) -> &Link {
+        self.bus.as_ref().expect("the node is in a cluster")
     }
 
     /// The program with these arguments and the node's settings.
@@ -119,7 +148,7 @@ impl Node {
     }
 
     /// Makes the database what the nodes expect.
-    pub(super) async fn migrate(&self) {
+    pub(crate) async fn migrate(&self) {
         let output = self.command(&["migrate"]).output().await.unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "natter migrate: {told}");

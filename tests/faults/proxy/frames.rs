@@ -4,10 +4,10 @@ use std::mem;
 
 use bytes::{Bytes, BytesMut};
 
-/// What begins the subjects whose messages are mangled.
-const SUBJECT: &str = "natter.room.";
+/// What begins the subjects whose messages are mangled: those of rooms and of users.
+const SUBJECTS: [&str; 2] = ["natter.room.", "natter.user."];
 
-/// What becomes of messages about rooms: each number stands for one in so many, 0 for none.
+/// What becomes of messages about rooms and users: each number stands for one in so many, 0 for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Mangle {
     /// Never arrive.
@@ -32,7 +32,7 @@ impl Frames {
         self.unread.extend_from_slice(&piece);
         let mut out = Vec::new();
         while let Some(unit) = self.unit() {
-            if is_about_a_room(&unit) {
+            if is_a_hint(&unit) {
                 self.message(unit, mangle, &mut out);
             } else {
                 out.push(unit);
@@ -71,11 +71,15 @@ impl Frames {
     }
 }
 
-fn is_about_a_room(unit: &[u8]) -> bool {
+fn is_mangled(subject: &str) -> bool {
+    SUBJECTS.iter().any(|begin| subject.starts_with(begin))
+}
+
+fn is_a_hint(unit: &[u8]) -> bool {
     let Ok(head) = std::str::from_utf8(&unit[..unit.len().min(64)]) else { return false };
     let mut words = head.split(' ');
     let verb = words.next();
-    matches!(verb, Some("MSG" | "HMSG")) && words.next().is_some_and(|to| to.starts_with(SUBJECT))
+    matches!(verb, Some("MSG" | "HMSG")) && words.next().is_some_and(is_mangled)
 }
 
 #[cfg(test)]
@@ -117,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn only_messages_about_rooms_are_mangled() {
+    fn only_messages_about_rooms_and_users_are_mangled() {
         let other = "HMSG natter.nodes 1 2 4\r\nabcd\r\n";
         let mut frames = Frames::default();
         let lose = Mangle { lose: 1, ..Mangle::default() };

@@ -24,6 +24,8 @@ pub(crate) struct Run {
     pub(crate) case: String,
     /// Everything that is left to chance follows from it.
     pub(crate) seed: u64,
+    /// When it began.
+    began: Instant,
     /// Where its files are.
     pub(crate) folder: Folder,
     /// What does not hold.
@@ -40,7 +42,14 @@ impl Run {
 
     /// Notes for the report what was done.
     pub(crate) fn did(&mut self, what: impl Into<String>) {
-        self.did.push(what.into());
+        let what = what.into();
+        self.now(&what);
+        self.did.push(what);
+    }
+
+    /// Tells whoever watches what happens now.
+    pub(crate) fn now(&self, what: &str) {
+        println!("{:>6.1} s  {what}", self.began.elapsed().as_secs_f64());
     }
 }
 
@@ -54,11 +63,11 @@ pub(crate) fn case(name: &str, body: impl AsyncFnOnce(&mut Run)) {
     let mut run = Run {
         case: name.to_owned(),
         seed,
+        began: Instant::now(),
         folder: Folder::new(name),
         violations: Vec::new(),
         did: Vec::new(),
     };
-    let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let ended = runtime.block_on(async {
         let body = AssertUnwindSafe(tokio::time::timeout(LONGEST, body(&mut run)));
@@ -73,7 +82,7 @@ pub(crate) fn case(name: &str, body: impl AsyncFnOnce(&mut Run)) {
     let outcome = Outcome {
         case: run.case,
         seed,
-        seconds: began.elapsed().as_secs_f64(),
+        seconds: run.began.elapsed().as_secs_f64(),
         violations: run.violations,
         broke,
         did: run.did,

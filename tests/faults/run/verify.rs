@@ -11,13 +11,22 @@ use crate::workload::Crew;
 const LEAST: usize = 50;
 
 impl Run {
-    /// Lets the crew come to its end, reads the log everywhere, and checks all that a history can show.
-    pub(crate) async fn verify(&mut self, cluster: &mut Cluster, mut crew: Crew, vitals: &Vitals) {
+    /// Lets the crew come to its end, reads the log everywhere, and checks all that a history can show, which it answers.
+    pub(crate) async fn verify(
+        &mut self,
+        cluster: &mut Cluster,
+        mut crew: Crew,
+        vitals: &Vitals,
+    ) -> History {
+        self.now("everybody comes to an end");
         let said = crew.settle().await;
+        self.now("the log is read");
         let replicas = self.replicas(cluster).await;
         let log = &replicas[0];
         let (owner, rooms) = (crew.owner.clone(), crew.rooms.clone());
+        self.now("readers hear the end");
         let history = crew.finish(said, log).await;
+        self.now("the rules are checked");
         self.count(&history);
         self.violations.extend(check(&history, &replicas));
         for node in &cluster.nodes {
@@ -30,6 +39,7 @@ impl Run {
             }
         }
         vitals.judge(self, &cluster.nodes);
+        history
     }
 
     /// The log as each replica holds it.

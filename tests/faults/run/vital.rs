@@ -36,11 +36,16 @@ impl Vitals {
 
     /// Notes in the run what is not as it should be, of the nodes and in what they have written.
     pub(crate) fn judge(&self, run: &mut Run, nodes: &[Node]) {
-        if self.memory > MEMORY {
-            run.violated(Rule::V10, format!("a node had {} bytes in memory", self.memory));
-        }
         if self.files > FILES {
             run.violated(Rule::V10, format!("a node had {} files open", self.files));
+        }
+        self.judge_memory(run, nodes);
+    }
+
+    /// The same where a crowd has files open.
+    pub(crate) fn judge_memory(&self, run: &mut Run, nodes: &[Node]) {
+        if self.memory > MEMORY {
+            run.violated(Rule::V10, format!("a node had {} bytes in memory", self.memory));
         }
         for node in nodes {
             let log = node.log();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::process::{Process, Signal};
+use super::process::Process;
 use super::{ATTEMPTS, ports, program};
 use crate::client::http;
 
@@ -58,11 +58,6 @@ impl Nats {
     /// Kills it.
     pub(crate) async fn kill(&mut self) {
         self.process.kill().await;
-    }
-
-    /// Sends it a signal.
-    pub(crate) async fn signal(&mut self, signal: Signal) {
-        self.process.signal(signal).await;
     }
 
     /// Starts it again where it was.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tokio::process::Command;
 
-use super::process::{Process, Signal};
+use super::process::Process;
 use super::{ATTEMPTS, ports, program};
 use crate::client::http;
 
@@ -64,11 +64,6 @@ impl Weed {
     /// Kills it.
     pub(crate) async fn kill(&mut self) {
         self.process.kill().await;
-    }
-
-    /// Sends it a signal.
-    pub(crate) async fn signal(&mut self, signal: Signal) {
-        self.process.signal(signal).await;
     }
 
     /// Starts it again where it was.

@@ -6,8 +6,9 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use reqwest::Method;
 use serde_json::Value;
+use tokio::time::Instant;
 
-use super::Stage;
+use super::{SETTLED_WITHIN, Stage};
 use crate::client::{Person, base, enter};
 use crate::history::Change;
 
@@ -62,7 +63,9 @@ impl Admin {
         let (room_name, user) = (room.to_owned(), guest.id.clone());
         let invoked = self.stage.clock.now();
         self.changes.push(Change { room: room_name, user, is_add, invoked });
+        let end = Instant::now() + 2 * SETTLED_WITHIN;
         loop {
+            assert!(Instant::now() < end, "{} cannot be let in or out any more", guest.name);
             let node = self.stage.balancer.any(&mut self.chance);
             if is_add {
                 enter(node, &self.owner, guest, room).await;

@@ -2,12 +2,15 @@
 
 mod admin;
 mod balancer;
+mod ear;
 mod plan;
 mod reader;
 mod writer;
 
 pub(crate) use balancer::Balancer;
+pub(crate) use ear::Ear;
 pub(crate) use plan::{Crew, Plan};
+pub(crate) use writer::{Pace, read as answer};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +23,7 @@ use tokio::sync::watch;
 use crate::history::Clock;
 
 /// How long what was begun may take to come to its end, once nothing is broken any more.
-pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(90);
+pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What everybody of a run shares.
 #[derive(Debug, Clone)]

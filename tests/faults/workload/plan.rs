@@ -54,8 +54,6 @@ pub(crate) struct Crew {
     pub(crate) owner: Person,
     /// The rooms.
     pub(crate) rooms: Vec<String>,
-    /// Everybody else.
-    pub(crate) people: Vec<Person>,
     writers: Vec<JoinHandle<Vec<Sent>>>,
     readers: Vec<JoinHandle<Tape>>,
     admin: JoinHandle<Vec<Change>>,
@@ -92,7 +90,7 @@ impl Crew {
         let readers = readers.collect();
         let admin = Admin::new(&owner, &guests, &rooms, plan.change_every, stage);
         let admin = tokio::spawn(admin.run());
-        Self { stage: stage.clone(), owner, rooms, people, writers, readers, admin, end }
+        Self { stage: stage.clone(), owner, rooms, writers, readers, admin, end }
     }
 
     /// Lets nothing new begin, and returns when nobody says anything more; readers listen on.

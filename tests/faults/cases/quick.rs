@@ -1,1 +1,0 @@
-//! The cases of `make faults-quick`, which every run of all tests includes.

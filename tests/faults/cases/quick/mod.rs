@@ -1,0 +1,7 @@
+//! The cases of `make faults-quick`, which every run of all tests includes.
+
+pub(super) mod bus;
+pub(super) mod database;
+mod nodes;
+mod owner;
+mod people;
