@@ -1,4 +1,4 @@
-//! What is written of runs: a line in `report.md` for people, and one file each for the runner of mutants.
+//! What is written of runs: a line in `report.md` for people, and one file each for programs.
 
 use std::fmt::{self, Write as _};
 use std::fs::OpenOptions;
