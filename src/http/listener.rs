@@ -71,7 +71,7 @@ impl Listener {
     pub(crate) async fn serve(self, socket: TcpListener) {
         let patience = Patience { head: HEAD_TIME, idle: IDLE_TIME };
         let stop = self.stop.clone();
-        while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
+        while let Some(accepted) = stop.run_until_cancelled(accept(&socket)).await {
             match accepted {
                 Ok((stream, peer)) => self.begin(stream, peer, patience),
                 Err(error) if is_of_one_connection(&error) => {}
@@ -85,10 +85,6 @@ impl Listener {
     }
 
     fn begin(&self, stream: TcpStream, peer: SocketAddr, patience: Patience) {
-        if let Err(error) = prepare(&stream) {
-            tracing::debug!(%peer, error = %error, "a connection went before it began");
-            return;
-        }
         // An IPv4 client of an IPv6 listener is known by its IPv4 address, as rules name it.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let link = Link::new(peer);
@@ -129,9 +125,15 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIME))
+/// The next connection, with what the kernel is to do for it.
+async fn accept(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = socket.accept().await?;
+    let prepared = stream
+        .set_nodelay(true)
+        .and_then(|()| SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIME)));
+    // It went before it began.
+    prepared.map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error))?;
+    Ok((stream, peer))
 }
 
 async fn answer(
@@ -252,6 +254,16 @@ mod tests {
             let answer = server.exchange(&request).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
         }
+    }
+
+    #[tokio::test]
+    async fn connections_are_written_at_once_and_given_up_when_nobody_acknowledges() {
+        let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let _client = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = accept(&socket).await.unwrap();
+        assert!(stream.nodelay().unwrap());
+        let patience = SockRef::from(&stream).tcp_user_timeout().unwrap();
+        assert_eq!(patience, Some(UNACKNOWLEDGED_TIME));
     }
 
     #[tokio::test]

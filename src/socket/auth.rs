@@ -1,6 +1,6 @@
 //! Who is let in: the connect middleware.
 //!
-//! It also registers every handler and makes the [`Session`], since the library tells the client that it is
+//! It also registers the handlers and makes the [`Session`], since the library tells the client that it is
 //! connected *before* the connect handler runs: what the client sends at once must find its handlers there
 //! (SOCKETIOXIDE.md, 0.1).
 
@@ -11,9 +11,12 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use socketioxide::ParserError;
-use socketioxide::extract::{SocketRef, State, TryData};
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::extract::{State, TryData};
+use socketioxide::socket::Socket;
 
 use super::session::Session;
+use super::standing::Standing;
 use super::{Sockets, TheSocket};
 use crate::api::Handshake;
 use crate::domain::{RoomId, RoomKind, User};
@@ -45,11 +48,12 @@ pub(super) async fn admit(
     sockets: State<Sockets>,
 ) -> Result<(), ConnectError> {
     let (TheSocket(socket), TryData(auth), State(sockets)) = (socket, auth, sockets);
+    let standing = Standing::register(&socket); // Before anything waits: the client may go meanwhile.
     let transport = sockets.transport_of(&socket);
     match admitted(&sockets, socket.req_parts(), auth).await {
         Ok((user, scope, handshake)) => {
             transport.authenticated();
-            Session::begin(&sockets, &socket, transport, user, scope, handshake);
+            Session::begin(standing, &sockets, &socket, transport, (user, scope, handshake));
             Ok(())
         }
         Err(error) => {
@@ -124,6 +128,6 @@ async fn may_enter(sockets: &Sockets, user: &User, id: RoomId) -> Result<(), Err
 }
 
 /// What [`admit`] leaves behind on the socket.
-pub(super) fn session_of(socket: &SocketRef) -> Option<Arc<Session>> {
+pub(super) fn session_of(socket: &Socket<LocalAdapter>) -> Option<Arc<Session>> {
     socket.extensions.get::<Arc<Session>>()
 }

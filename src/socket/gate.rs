@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{OriginalUri, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -196,17 +196,77 @@ fn nothing_new(uri: &Uri) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], packet).into_response()
 }
 
-/// Copies the head of a request. The library keeps it as long as the socket lives, and as it comes it
-/// pins hyper's read buffer: 38 KB of heap an idle WebSocket instead of 22 (SOCKETIOXIDE.md, 0.6).
+/// Headers of a handshake that are read later: by the library for the upgrade, and for the token.
+const READ_LATER: [HeaderName; 5] = [
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+];
+
+/// Copies what is needed of the head of a request. The library keeps it as long as the socket lives, and as it
+/// comes it pins hyper's read buffer: 38 KB of heap an idle WebSocket instead of 22 (SOCKETIOXIDE.md, 0.6). So
+/// does axum's note of the original address, which nobody reads here.
 fn compact(request: &mut Request) {
-    let copied = request.headers().iter().filter_map(|(name, value)| {
-        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+    let copied = READ_LATER.into_iter().filter_map(|name| {
+        let value = HeaderValue::from_bytes(request.headers().get(&name)?.as_bytes()).ok()?;
         Some((name, value))
     });
     let headers: HeaderMap = copied.collect();
     *request.headers_mut() = headers;
+    request.extensions_mut().remove::<OriginalUri>();
     if let Ok(uri) = request.uri().to_string().parse::<Uri>() {
         *request.uri_mut() = uri;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Bytes;
+    use axum::routing::any;
+    use tokio::sync::mpsc;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_kept_of_a_head_is_a_copy() {
+        let buffer = Arc::new(Vec::from("/socket.io/?EIO=4Bearer xwebsocket"));
+        let pinned = Arc::downgrade(&buffer);
+        let mut request = Request::new(Body::empty());
+        {
+            let bytes = Bytes::from_owner(Shared(buffer));
+            *request.uri_mut() = Uri::from_maybe_shared(bytes.slice(..17)).unwrap();
+            let headers = request.headers_mut();
+            let mut insert = |name: HeaderName, value: Bytes| {
+                headers.insert(name, HeaderValue::from_maybe_shared(value).unwrap());
+            };
+            insert(header::AUTHORIZATION, bytes.slice(17..25));
+            insert(header::UPGRADE, bytes.slice(25..));
+            insert(header::COOKIE, bytes.slice(17..));
+        }
+        // As it comes to the library: through a router, which makes notes of its own.
+        let (keep, mut kept) = mpsc::unbounded_channel();
+        let library = |mut request: Request| async move {
+            compact(&mut request);
+            keep.send(request.into_parts().0).unwrap();
+        };
+        let answer = Router::new().route("/socket.io/", any(library)).oneshot(request).await;
+        assert_eq!(answer.unwrap().status(), StatusCode::OK);
+        let head = kept.recv().await.unwrap();
+        assert_eq!(head.uri, "/socket.io/?EIO=4");
+        assert_eq!(head.headers[header::AUTHORIZATION], "Bearer x");
+        assert_eq!(head.headers[header::UPGRADE], "websocket");
+        assert_eq!(pinned.strong_count(), 0, "the buffer that the head came in is still held");
+    }
+
+    struct Shared(Arc<Vec<u8>>);
+
+    impl AsRef<[u8]> for Shared {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
     }
 }

@@ -13,6 +13,7 @@ mod inbound;
 mod internal;
 mod session;
 mod sid;
+mod standing;
 mod transport;
 
 use std::sync::Arc;
@@ -21,16 +22,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use socketioxide::adapter::LocalAdapter;
-use socketioxide::extract::{Event, SocketRef};
-use socketioxide::handler::{ConnectHandler, FromConnectParts, FromMessageParts, Value};
-use socketioxide::socket::{DisconnectReason, Socket};
+use socketioxide::extract::SocketRef;
+use socketioxide::handler::{ConnectHandler, FromConnectParts, Value};
+use socketioxide::socket::Socket;
 use socketioxide::{ParserConfig, SocketIo};
 use std::future::{Ready, ready};
 
 use crate::api::Limits;
 use crate::app::App;
 use crate::domain::{ClientId, MessageText};
-use events::Request;
 use forward::Forwarder;
 use transport::{Transport, Transports};
 
@@ -75,31 +75,6 @@ impl FromConnectParts<LocalAdapter> for TheSocket {
         _: &Option<Value>,
     ) -> Result<Self, Self::Error> {
         Ok(Self(Arc::clone(socket)))
-    }
-}
-
-/// An event as it comes in: who said it, under which number it wants an answer, what it is.
-struct Said {
-    socket: Arc<Socket<LocalAdapter>>,
-    ack: Option<i64>,
-    name: String,
-    request: Result<Request, crate::service::Error>,
-}
-
-impl FromMessageParts<LocalAdapter> for Said {
-    type Error = std::convert::Infallible;
-
-    fn from_message_parts(
-        socket: &Arc<Socket<LocalAdapter>>,
-        value: &mut Value,
-        ack: &Option<i64>,
-    ) -> Result<Self, Self::Error> {
-        let name = match Event::from_message_parts(socket, value, ack) {
-            Ok(Event(name)) => name,
-            Err(_) => String::new(), // The library lets no event without a name through.
-        };
-        let request = events::decode(&name, socket, value);
-        Ok(Self { socket: Arc::clone(socket), ack: *ack, name, request })
     }
 }
 
@@ -186,7 +161,7 @@ fn engine(sockets: &Sockets) -> Router {
         .with_parser(parser)
         .with_state(sockets.clone())
         .build_svc();
-    io.ns("/", connected.with(auth::admit).with(register));
+    io.ns("/", connected.with(auth::admit));
     Router::new().route_service("/socket.io", service.clone()).route_service("/socket.io/", service)
 }
 
@@ -202,35 +177,10 @@ fn limits(app: &App) -> Limits {
     }
 }
 
-/// Registers what a socket does, before its client is told that it is connected.
-async fn register(socket: SocketRef) -> Result<(), std::convert::Infallible> {
-    socket.on_fallback(said);
-    socket.on_disconnect(gone);
-    Ok(())
-}
-
 /// The client is connected. Its handlers are long since there.
 fn connected(socket: SocketRef) -> Ready<()> {
     if let Some(session) = auth::session_of(&socket) {
         tokio::spawn(session.run());
     }
     ready(())
-}
-
-/// Takes an event in. Ready at once: the library spawns what an `async fn` returns, spawned handlers overtake one another, and one
-/// client's events keep their order.
-fn said(Said { socket, ack, name, request }: Said) -> Ready<()> {
-    if let Some(session) = socket.extensions.get::<Arc<session::Session>>() {
-        session.receive(ack, &name, request);
-    }
-    ready(())
-}
-
-/// The client is gone. Unlike the other handlers it runs in a task of its own, which the library makes of an `async fn`: a queue that ends its
-/// connection does so with its lock held, and this takes it.
-async fn gone(socket: SocketRef, reason: DisconnectReason) {
-    if let Some(session) = auth::session_of(&socket) {
-        session.end(reason);
-    }
-    socket.extensions.clear();
 }

@@ -15,6 +15,7 @@ use super::Sockets;
 use super::ack::Ack;
 use super::events::Request;
 use super::inbound;
+use super::standing::Standing;
 use super::transport::{SocketSink, Transport};
 use crate::api::{
     After, Handshake, Joined, MessageView, Position, Ready, ResumeTruncated, UserBrief,
@@ -116,12 +117,11 @@ enum Entry {
 impl Session {
     /// Makes the session of a client that is let in, and leaves it on its socket.
     pub(super) fn begin(
+        _standing: Standing,
         sockets: &Sockets,
         socket: &Arc<Socket<LocalAdapter>>,
         transport: Arc<Transport>,
-        user: User,
-        scope: Scope,
-        handshake: Handshake,
+        (user, scope, handshake): (User, Scope, Handshake),
     ) {
         let ended = Arc::new(OnceLock::new());
         let by_server = Arc::clone(&ended);

@@ -28,7 +28,7 @@ async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 }
 
 /// A server that has said where it listens.
-struct Serving {
+pub(crate) struct Serving {
     process: Child,
     log: Lines<BufReader<ChildStderr>>,
     address: SocketAddr,
@@ -36,7 +36,7 @@ struct Serving {
 }
 
 impl Serving {
-    async fn start(variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
         let mut command = natter(folder.path(), &arguments, variables);
@@ -45,6 +45,18 @@ impl Serving {
         let listening = next_line(&mut log, "listening").await;
         let address = listening["address"].as_str().unwrap().parse().unwrap();
         Self { process, log, address, _folder: folder }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Bytes of memory that the process has now.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.process.id().unwrap());
+        let status = std::fs::read_to_string(status).unwrap();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        kib.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
     }
 
     fn signal(&self, name: &str) {

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 #[path = "../shared/packet.rs"]
 mod packet;
+mod memory;
 mod resume;
 mod talk;
 mod traps;

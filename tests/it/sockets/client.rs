@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::packet::{self, PONG, Packet};
 
@@ -31,8 +32,19 @@ impl Socket {
     }
 
     async fn open_on(addr: SocketAddr, tcp: TcpStream) -> Self {
+        Self::open_with(addr, tcp, "").await
+    }
+
+    /// A WebSocket on which nothing has been said, begun with this header beside what is needed.
+    pub(crate) async fn open_with_head(addr: SocketAddr, header: &str) -> Self {
+        Self::open_with(addr, TcpStream::connect(addr).await.unwrap(), header).await
+    }
+
+    async fn open_with(addr: SocketAddr, tcp: TcpStream, header: &str) -> Self {
         let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket");
-        let (stream, _) = tokio_tungstenite::client_async(url, tcp).await.unwrap();
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("x-filler", header.parse().unwrap());
+        let (stream, _) = tokio_tungstenite::client_async(request, tcp).await.unwrap();
         let mut socket = Self { stream, unread: VecDeque::new(), asked: 0 };
         let open = socket.text().await.unwrap();
         assert!(open.starts_with('0'), "{open}");
