@@ -7,10 +7,11 @@
 //! it makes the stream look broken from both sides at once, whoever owns it by then, and a healthy
 //! client sees `transport close` and comes back.
 //!
-//! The wrapper also holds the two bounds that only a stream can: how long a request's head may
-//! take, and how much a peer may send before anybody knows who it is.
+//! The wrapper also holds the bounds that only a stream can: how long a request's head may take, how
+//! much a peer may send before anybody knows who it is, and for how long it may leave half a packet here.
 
 mod io;
+mod packet;
 mod registry;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use futures::task::AtomicWaker;
 use tokio::sync::Notify;
 
 pub(crate) use self::io::{LinkIo, Patience};
+pub(crate) use self::packet::Prefix;
 pub(crate) use self::registry::Links;
 
 /// A handle on one open connection. Clones are the same connection; it stays valid, and does
@@ -34,6 +36,7 @@ struct Shared {
     killed: AtomicBool,
     ended: AtomicBool,
     stage: AtomicU8,
+    awaits_file: AtomicBool,
     read: AtomicU64,
     flushes: AtomicU64,
     /// `read` beyond this ends the connection.
@@ -52,8 +55,10 @@ struct Shared {
 enum Stage {
     /// A request's head is awaited or half here.
     Head,
-    /// A request is being served, or the connection was upgraded and is nobody's HTTP any more.
+    /// A request is being served.
     Busy,
+    /// Upgraded to a WebSocket, whose client may not leave half a packet here.
+    Frames,
     /// Kept alive between two requests.
     Idle,
 }
@@ -66,6 +71,7 @@ impl Link {
             killed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             stage: AtomicU8::new(Stage::Head as u8),
+            awaits_file: AtomicBool::new(false),
             read: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
             read_bound: AtomicU64::new(u64::MAX),
@@ -144,6 +150,16 @@ impl Link {
         self.set_stage(Stage::Busy);
     }
 
+    /// The answer upgrades the connection to a WebSocket: what comes from now on are its frames.
+    pub(crate) fn upgraded(&self) {
+        self.set_stage(Stage::Frames);
+    }
+
+    /// The client announced a file before it upgraded to this WebSocket.
+    pub(crate) fn expect_file(&self) {
+        self.0.awaits_file.store(true, Ordering::SeqCst);
+    }
+
     /// The answer is out, and the connection waits for the next request. Not to be called for an
     /// answer that upgrades: that one never waits for a request again.
     pub(crate) fn request_ended(&self) {
@@ -158,6 +174,7 @@ impl Link {
         match self.0.stage.load(Ordering::Relaxed) {
             0 => Stage::Head,
             1 => Stage::Busy,
+            2 => Stage::Frames,
             _ => Stage::Idle,
         }
     }

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Sockets;
+use super::posted::Posted;
 use super::sid::{SessionName, is_to_websocket, name_node, parameter, with_sid};
 use super::transport::Transport;
 use crate::client::ClientAddress;
@@ -161,6 +162,11 @@ async fn of_session(
     if request.method() == Method::POST && !transport.is_authenticated() {
         request = request
             .map(|body| Body::new(http_body_util::Limited::new(body, ANONYMOUS_BYTES as usize)));
+    }
+    if request.method() == Method::POST {
+        let is_v3 = parameter(request.uri().query().unwrap_or_default(), "EIO") == Some("3");
+        let of = Arc::clone(&transport);
+        request = request.map(|body| Body::new(Posted::new(body, of, is_v3)));
     }
     if is_websocket {
         compact(&mut request);

@@ -11,6 +11,7 @@ mod forward;
 mod gate;
 mod inbound;
 mod internal;
+mod posted;
 mod session;
 mod sid;
 mod standing;
@@ -148,7 +149,7 @@ fn engine(sockets: &Sockets) -> Router {
     let parser = ParserConfig::common()
         .max_incoming_binaries(1)
         .max_incoming_binary_buf_size(packet as usize)
-        .packet_completion_timeout(Duration::from_secs(5));
+        .packet_completion_timeout(posted::WHOLE);
     let config = &sockets.app.config.socket;
     let (service, io) = SocketIo::builder()
         .ping_interval(config.ping_interval)

@@ -17,6 +17,7 @@ use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError, TransportType};
 use tokio::sync::Notify;
 
+use super::posted::Half;
 use crate::limits::Held;
 use crate::link::Link;
 use crate::room::{Connection, Ended, Sink, SinkError};
@@ -34,6 +35,8 @@ pub(super) struct Transport {
     polled: Notify,
     known: AtomicBool,
     pending: Mutex<Option<Held>>,
+    /// Whether half a packet was posted.
+    pub(super) half: Half,
     /// Held as long as the session lives.
     #[expect(dead_code, reason = "dropping it is what it is for")]
     place: Option<Held>,
@@ -60,6 +63,9 @@ impl Transport {
 
     /// The session goes on over this connection.
     pub(super) fn upgraded(&self, link: Link) {
+        if self.half.take() {
+            link.expect_file(); // It comes as a frame, if it does.
+        }
         *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
         self.polled.notify_waiters();
     }

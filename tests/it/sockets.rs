@@ -1,9 +1,9 @@
 //! Socket.IO through a real node: what clients are told, and the library's traps (docs/ARCHITECTURE.md, "Sockets").
 
 pub(crate) mod client;
+mod memory;
 #[path = "../shared/packet.rs"]
 mod packet;
-mod memory;
 mod resume;
 mod talk;
 mod traps;

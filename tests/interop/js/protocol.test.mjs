@@ -102,6 +102,17 @@ describe("Engine.IO, the connection", () => {
     assert.equal((await fetch(polling.url)).status, 400);
   });
 
+  test("a malformed payload of version 3 is 400 and ends the session", async () => {
+    for (const body of ["abc", "99:4", "-1:4", ":", "4", "99999999999999999999:4", "1:9", new Uint8Array([0, 9, 9, 255, 52])]) {
+      const polling = await Polling.open(node, 3);
+      const headers = { "Content-Type": typeof body === "string" ? "text/plain" : "application/octet-stream" };
+      const answer = await fetch(polling.url, { method: "POST", body, headers });
+      assert.equal(answer.status, 400, `${body}`);
+      assert.equal((await fetch(polling.url)).status, 400);
+    }
+    assert.equal((await fetch(`${node.url}/livez`)).status, 200);
+  });
+
   test("a payload over the limit is 413, and the server lives on", async () => {
     const polling = await Polling.open(node);
     await polling.post(`40${JSON.stringify(auth())}`);

@@ -102,13 +102,17 @@ def ends_tokens(node, person):
     yield lambda: person.ask("PUT", "/users/me/password", {"current_password": PASSWORD, "new_password": "another horse"})
     yield lambda: person.call("POST", "/users/me/log-out-everywhere")
     yield lambda: node.admin.call("DELETE", f"/admin/users/{person.id}")
+    yield lambda: node.admin.ask("PATCH", f"/admin/users/{person.id}", {"is_disabled": True})
 
 
-@pytest.mark.parametrize("how", ["new password", "logged out everywhere", "deleted"])
+WAYS = ["new password", "logged out everywhere", "deleted", "disabled"]
+
+
+@pytest.mark.parametrize("how", WAYS)
 def test_whoever_is_revoked_loses_tokens_and_live_sockets_within_two_seconds(node, how):
     person = Person.sign_up(node)
     sockets = [Chat(node, person.token), Chat(node, person.token, ("polling",)), Chat(node, person.token, chat_room_id=person.create_room())]
-    revoke = dict(zip(["new password", "logged out everywhere", "deleted"], ends_tokens(node, person)))[how]
+    revoke = dict(zip(WAYS, ends_tokens(node, person)))[how]
     since = time.monotonic()
     revoke()
     check_refusal(person.call("GET", "/users/me"), 401, "unauthorized")

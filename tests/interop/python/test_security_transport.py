@@ -206,6 +206,27 @@ def test_who_does_not_read_is_disconnected_and_others_are_not(node):
     reader.close()
 
 
+def test_acknowledgements_that_nobody_asked_for_are_nothing(node):
+    person = Person.sign_up(node)
+    room = person.create_room()
+    memory = node.memory()
+    with Wire(node) as wire:
+        wire.upgrade("/socket.io/?EIO=4&transport=websocket")
+        wire.send_frame("40" + json.dumps({"token": person.token, "chat_room_id": room}))
+        for start in range(0, 100_000, 1000):
+            wire.send_frames(f"43{index}[]" for index in range(start, start + 1000))
+        wire.send_frame('427["chat",{"content":"still here"}]')
+        heard = b""
+
+        def is_answered():
+            nonlocal heard
+            heard = heard[-100_000:] + wire.tcp.recv(65536)
+            return b"437[" in heard
+
+        until("the answer to what is said behind them", is_answered)
+    assert node.memory() < memory + (64 << 20)
+
+
 def test_the_metrics_have_a_port_of_their_own(node):
     metrics = httpx.get(f"http://{node.host}:{node.metrics_port}/metrics")
     assert metrics.status_code == 200 and "natter_" in metrics.text

@@ -1,6 +1,7 @@
 """Files made to be shown, run or stored where they should not be (family F of the security cases)."""
 
 import base64
+import resource
 import struct
 import zipfile
 import zlib
@@ -205,3 +206,19 @@ def test_uploads_that_stall_and_leave_are_cleaned_up(files):
     for wire in stalled:
         wire.tcp.close()
     until("what was begun to be gone", lambda: not {name for name in stored_names(files.node) - before if "media" in name})
+
+
+def test_where_files_have_no_room_is_507_and_text_goes_on():
+    node = Node(NATTER_UPLOAD_LIMIT="50MiB")
+    try:
+        person = Person.sign_up(node)
+        room = person.create_room()
+        before = stored_names(node)
+        resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (8 << 20, resource.RLIM_INFINITY))
+        check_refusal(person.upload(room, "large.bin", b"x" * (20 << 20)), 507, "storage_full")
+        assert person.post(room, "text goes on")
+        assert person.upload(room, "small.bin", b"x" * 1000).status_code == 201
+        new = [name for name in stored_names(node) - before if "media" in name]
+        assert len(new) == 1, new
+    finally:
+        node.stop()

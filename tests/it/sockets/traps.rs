@@ -206,3 +206,39 @@ async fn who_says_too_much_is_told_so_for_all_that_is_too_much() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_event_whose_file_does_not_come_ends_the_connection() {
+    let node = TestNode::start().await;
+    let ann = node.sign_up("ann").await;
+    let room = room_of(&ann, &[]).await;
+    let half = format!("451-{}", json!(["chat", {"file": {"_placeholder": true, "num": 0}}]));
+    let (mut socket, _) = enter(&node, &ann, &room).await;
+    socket.say(&half).await;
+    while socket.next().await != Told::Closed {}
+
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let open = node.anonymous().get(path).await;
+    let sid = open.body.as_str().unwrap().split("\"sid\":\"").nth(1).unwrap().split('"').next();
+    let path = format!("{path}&sid={}", sid.unwrap());
+    let post = async |packets: &str| {
+        let request = node.anonymous().request(reqwest::Method::POST, &path);
+        Answer::of(request.body(packets.to_owned())).await.status
+    };
+    assert_eq!(
+        post(&format!("40{}", json!({"token": token(&ann), "chat_room_id": room}))).await,
+        200
+    );
+    let mut told = String::new();
+    while !told.contains("online_users") {
+        told.push_str(node.anonymous().get(&path).await.body.as_str().unwrap_or_default());
+    }
+    // A whole one is taken, in one post or in two.
+    assert_eq!(post(&format!("{half}\u{1e}bQUJD")).await, 200);
+    assert_eq!(post(&half).await, 200);
+    assert_eq!(post("bQUJD").await, 200);
+    assert_eq!(post(&half).await, 200);
+    while node.anonymous().get(&path).await.status == 200 {
+        post("3").await; // Pongs do not help.
+    }
+}

@@ -62,6 +62,8 @@ class Node:
             stdin=subprocess.DEVNULL,
             stdout=self.log_file.open("ab"),
             stderr=subprocess.STDOUT,
+            # Python ignores the signal of a file that may not grow; so does the node then, and is told by an error.
+            restore_signals=False,
         )
 
     def run(self) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import socket
+from collections.abc import Iterable
 
 import engineio
 import socketio
@@ -59,9 +60,15 @@ class Wire:
 
     def send_frame(self, text: str) -> None:
         """A masked text frame of less than 64 KiB; the mask is zeros, so that the text goes as it is."""
-        data = text.encode()
-        length = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2)
-        self.send(b"\x81" + length + b"\0\0\0\0" + data)
+        self.send_frames([text])
+
+    def send_frames(self, texts: Iterable[str]) -> None:
+        """Several at once."""
+        frames = b""
+        for data in (text.encode() for text in texts):
+            length = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2)
+            frames += b"\x81" + length + b"\0\0\0\0" + data
+        self.send(frames)
 
     def is_closed_within(self, seconds: float) -> bool:
         """Reads on until the node closes."""
