@@ -24,7 +24,7 @@ use crate::service::Error;
 /// A JSON body, and a JSON answer.
 ///
 /// As a body: an object (or what `T` takes beside it, but never an array, which serde would read into any
-/// struct), `application/json`, not compressed, at most [`body::MAX`].
+/// struct), `application/json` or without a type, not compressed, at most [`body::MAX`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -52,6 +52,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        if is_json(&media_type(request.headers())) {
+            // The inherited service said so of its one form.
+            return Err(Error::invalid("body", "must be a form, not JSON").into());
+        }
         let detail = "The body must be application/x-www-form-urlencoded.";
         let body = body_of_type(request, state, is_form, detail).await?;
         malformed::form(&body).map(Self).map_err(|broken| broken.in_body().into())
@@ -99,28 +103,26 @@ impl FromRequestParts<App> for ClientAddress {
     }
 }
 
-/// The body, if `fits` takes the headers that tell its type. One that is empty has no type to tell: clients leave
-/// the header out, and what is missing is what they are to hear.
+/// The body, if `fits` takes its type, or it has none: then what it holds is looked at, and nobody is kept out by that, for no
+/// cookie authenticates anything here.
 async fn body_of_type<S: Send + Sync>(
     request: Request,
     state: &S,
-    fits: fn(&HeaderMap) -> bool,
+    fits: fn(&str) -> bool,
     detail: &'static str,
 ) -> Result<Bytes, Refusal> {
-    let (fits, untyped) = (fits(request.headers()), !request.headers().contains_key(CONTENT_TYPE));
-    if !fits && !untyped {
+    let media_type = media_type(request.headers());
+    if !fits(&media_type) && !media_type.is_empty() {
         return Err(Refusal::UnsupportedMediaType(detail));
     }
-    let body = body::read(request, state).await?;
-    if fits || body.is_empty() { Ok(body) } else { Err(Refusal::UnsupportedMediaType(detail)) }
+    body::read(request, state).await
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    media_type(headers) == "application/x-www-form-urlencoded"
+fn is_form(media_type: &str) -> bool {
+    media_type == "application/x-www-form-urlencoded"
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let media_type = media_type(headers);
+fn is_json(media_type: &str) -> bool {
     let subtype = media_type.strip_prefix("application/");
     subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
 }

@@ -31,7 +31,7 @@ def test_an_object_in_the_place_of_a_text_is_422(world, operator):
 @pytest.mark.parametrize("operator", OPERATORS, ids=repr)
 def test_a_login_that_is_json_is_refused(node, operator):
     answer = httpx.post(f"{node.url}/token", json={"username": operator, "password": operator})
-    check_refusal(answer, (415, 422))
+    check_refusal(answer, 422, "invalid")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_body_that_inflates_is_not_inflated(world):
     check_refusal(answer, (413, 415, 422))
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/xml", ""])
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/xml"])
 def test_a_body_of_another_type_is_refused(world, content_type):
     answer = world.alice.http.post("/chat-rooms", content=b'{"name":"x"}', headers={"Content-Type": content_type})
     check_refusal(answer, (415, 422))
