@@ -213,6 +213,8 @@ def test_acknowledgements_that_nobody_asked_for_are_nothing(node):
     with Wire(node) as wire:
         wire.upgrade("/socket.io/?EIO=4&transport=websocket")
         wire.send_frame("40" + json.dumps({"token": person.token, "chat_room_id": room}))
+        # Before it is let in, a client may send 128 KiB.
+        until("the client to be let in", lambda: b"joined" in wire.tcp.recv(65536))
         for start in range(0, 100_000, 1000):
             wire.send_frames(f"43{index}[]" for index in range(start, start + 1000))
         wire.send_frame('427["chat",{"content":"still here"}]')
