@@ -151,27 +151,24 @@ impl Transport {
         }
     }
 
-    /// Waits for a moment at which [`Transport::flushes`] may have changed.
-    async fn moved(&self, seen: u64, is_websocket: impl Fn() -> bool) {
+    /// Waits for a moment at which `flushes`, how often everything was written out, may not be `seen` any more.
+    async fn moved(&self, seen: u64, flushes: impl Fn() -> u64) {
         let polled = self.polled.notified();
         tokio::pin!(polled);
         polled.as_mut().enable();
-        if self.flushes(is_websocket()) != seen {
+        // Counted before the look: a flush right behind that is one that was waited for, and perhaps the last for long.
+        let link = self.link().map(|link| (link.flushes(), link));
+        if flushes() != seen {
             return;
         }
-        match self.link() {
-            None => polled.await,
-            Some(link) => {
-                let written = async {
-                    let seen = link.flushes();
-                    if !link.flushed_since(seen).await {
-                        // Gone: whoever waits is told by the disconnect handler.
-                        std::future::pending::<()>().await;
-                    }
-                };
-                tokio::select! { () = polled => {}, () = written => {} }
+        let Some((counted, link)) = link else { return polled.await };
+        let written = async {
+            if !link.flushed_since(counted).await {
+                // Gone: whoever waits is told by the disconnect handler.
+                std::future::pending::<()>().await;
             }
-        }
+        };
+        tokio::select! { () = polled => {}, () = written => {} }
     }
 }
 
@@ -232,8 +229,8 @@ impl Sink for SocketSink {
     }
 
     async fn flushed_since(&self, seen: u64) {
-        while self.transport.flushes(self.is_websocket()) == seen {
-            self.transport.moved(seen, || self.is_websocket()).await;
+        while self.flushes() == seen {
+            self.transport.moved(seen, || self.flushes()).await;
         }
     }
 
@@ -275,5 +272,35 @@ fn refused(sent: Result<(), SendError>) -> Result<(), SinkError> {
         Err(SendError::Socket(SocketError::Closed) | SendError::Serialize(_)) => {
             Err(SinkError::Closed)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use futures::FutureExt;
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::link::{LinkIo, Links, Patience};
+
+    #[tokio::test]
+    async fn a_flush_right_behind_the_look_is_not_missed() {
+        let link = Link::new(([192, 0, 2, 1], 5000).into());
+        let (near, _far) = duplex(16);
+        let long = Duration::from_secs(60);
+        let patience = Patience { head: long, idle: long, half: (long, long) };
+        let io = RefCell::new(LinkIo::new(near, link.clone(), patience, &Links::default()));
+        let transport = Transport { link: Mutex::new(Some(link)), ..Transport::default() };
+        let seen = transport.flushes(true);
+        let look = || {
+            let flushes = transport.flushes(true);
+            io.borrow_mut().flush().now_or_never().expect("nothing is in its way").unwrap();
+            flushes
+        };
+        let moved = transport.moved(seen, look).now_or_never();
+        assert!(moved.is_some(), "it is waited for another flush, which may never come");
+        assert_eq!(transport.flushes(true), seen + 1);
     }
 }
