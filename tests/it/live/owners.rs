@@ -276,16 +276,21 @@ async fn a_node_that_is_drained_owns_nothing_finishes_what_it_has_and_fails_nobo
         };
         tokio::join!(futures::future::join_all(talks), drain);
         assert!(going.nodes.owner_of(fleet.hall.room.as_bytes()).is_some());
-        // What its own clients say goes to the new owner.
-        let before = going.appends();
-        let said = going.say(&fleet.hall, &fleet.hall.owner, "from the one that goes").await;
-        assert_eq!((said.event.seq.0, going.appends()), (602, before));
+        // What its own clients say goes to the new owner, as soon as that one has heard that it is it.
+        let to_the_new_owner = async {
+            let mut before = None;
+            while before != Some(going.appends()) {
+                before = Some(going.appends());
+                going.say(&fleet.hall, &fleet.hall.owner, "from the one that goes").await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, to_the_new_owner).await.expect("to go to the new owner");
     }
     fleet.drain(owner).await;
     fleet.is_acquainted().await;
     let line = fleet.line(1).await;
     speakers.iter().for_each(|speaker| speaker.check(&line));
-    assert_eq!(line.len(), 601);
+    assert!(line.len() > 600);
 }
 
 #[tokio::test]
