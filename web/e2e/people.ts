@@ -1,6 +1,7 @@
 /** People for the tests: accounts and rooms made over the API, and what one does on the screen. */
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { NatterClient } from '../src/client/index.ts';
+import { io } from 'socket.io-client';
+import { type Message, NatterClient } from '../src/client/index.ts';
 import { person } from './browser.ts';
 import type { TestNode } from './node.ts';
 
@@ -29,6 +30,29 @@ export async function room(owner: NatterClient, name: string, ...members: Natter
 export async function say(client: NatterClient, roomId: string, ...texts: string[]): Promise<void> {
   for (const content of texts) client.send(roomId, { content });
   await until(() => client.outbox.size === 0);
+}
+
+/** Sends under way at once while a room is filled. */
+const PIPELINED = 200;
+
+/** Stores `count` messages, in seconds also when they are tens of thousands; their ids, in order. */
+export async function fill(node: TestNode, author: NatterClient, chat_room_id: string, count: number, text: (n: number) => string): Promise<string[]> {
+  const socket = io(node.url, { transports: ['websocket'], auth: { token: author.tokens.current } });
+  await new Promise((resolve) => socket.once('ready', resolve));
+  const ids: string[] = [];
+  const send = async (n: number): Promise<void> => {
+    const answer = (await socket.timeout(30_000).emitWithAck('chat', { chat_room_id, content: text(n), message_type: 'text' })) as
+      | { ok: true; message: Message }
+      | { ok: false; error: { detail: string } };
+    if (!answer.ok) throw new Error(answer.error.detail);
+    ids[n - 1] = answer.message.id;
+  };
+  let next = 1;
+  const lane = async () => {
+    while (next <= count) await send(next++);
+  };
+  await Promise.all(Array.from({ length: PIPELINED }, lane)).finally(() => socket.close());
+  return ids;
 }
 
 /** Waits until a condition holds; `expect.poll` is for tests alone. */
@@ -79,6 +103,25 @@ export async function write(page: Page, text: string): Promise<void> {
 /** The texts of the messages in the page, from top to bottom. */
 export function texts(page: Page): Promise<string[]> {
   return page.locator('.bubble .text').allInnerTexts();
+}
+
+/** The texts of all messages of the room in the page, gathered on a way from its end to its beginning. */
+export function wholeRoom(page: Page): Promise<string[]> {
+  return page.evaluate(async () => {
+    const scroller = document.querySelector('.scroller') as HTMLElement;
+    const seen = new Set<string>();
+    let found: string[] = [];
+    scroller.scrollTo(0, scroller.scrollHeight);
+    for (;;) {
+      for (let n = 0; n < 3; n += 1) await new Promise(requestAnimationFrame);
+      const news = [...document.querySelectorAll<HTMLElement>('[data-index]:not([data-index="0"])')].filter(({ dataset }) => !seen.has(dataset['key'] ?? ''));
+      for (const { dataset } of news) seen.add(dataset['key'] ?? '');
+      found = [...news.map((row) => (row.querySelector('.text') as HTMLElement | null)?.innerText ?? ''), ...found];
+      // Nothing is above, neither in the page nor on its way.
+      if (scroller.scrollTop === 0 && document.querySelector('.head h2')) return found;
+      scroller.scrollBy(0, -scroller.clientHeight / 2);
+    }
+  });
 }
 
 /** Waits until a message with this text is shown as stored. */

@@ -17,15 +17,15 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
 });
-beforeEach(async () => {
-  // Tokens end within seconds here; the pages must not notice.
-  node = await TestNode.start({ NATTER_AUTH_TOKEN_LIFETIME: '4s' });
-});
 afterEach(async () => {
   await node?.remove();
 });
 
 describe('a server that is killed and comes back', () => {
+  beforeEach(async () => {
+    node = await TestNode.start();
+  });
+
   it('loses nothing and doubles nothing of what two people write meanwhile', async () => {
     const [ada, bo] = [await account(node, 'ada'), await account(node, 'bo')];
     const id = await room(ada, 'Storm', bo);
@@ -101,6 +101,11 @@ describe('a server that is killed and comes back', () => {
 });
 
 describe('a session', () => {
+  beforeEach(async () => {
+    // Tokens end within seconds here; the pages must not notice.
+    node = await TestNode.start({ NATTER_AUTH_TOKEN_LIFETIME: '4s' });
+  });
+
   it('outlives many tokens', async () => {
     const ada = await account(node, 'ada');
     const id = await room(ada, 'Patience');

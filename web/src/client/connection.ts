@@ -31,8 +31,8 @@ export interface Hooks {
 
 /** Milliseconds without an answer after which the outcome counts as unknown. */
 const ACK_TIMEOUT = 10_000;
-/** Milliseconds for the handshake, and again for `ready`. */
-const CONNECT_TIMEOUT = 10_000;
+/** Milliseconds from the beginning of an attempt to `ready`. */
+const CONNECT_TIMEOUT = 12_000;
 
 export class Connection {
   #socket: Socket;
@@ -40,25 +40,28 @@ export class Connection {
   #isReady = false;
   #backoff = new Backoff();
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #readyTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the next attempt begins with polling, and goes on to a WebSocket if it can. */
+  #polls = false;
+  /** Whether the present attempt met the server, so that its way of transport is good. */
+  #hasMet = false;
+  /** Gives an attempt up that leads nowhere. */
+  #deadline: ReturnType<typeof setTimeout> | undefined;
   #usedToken = '';
   #refusals = 0;
   readonly #hooks: Hooks;
+  readonly #connectTimeout: number;
 
-  /** `url` is the server's origin; empty for the page's own. */
-  constructor(url: string, hooks: Hooks) {
+  /** `url` is the server's origin; empty for the page's own. `connectTimeout` in milliseconds. */
+  constructor(url: string, hooks: Hooks, connectTimeout = CONNECT_TIMEOUT) {
     this.#hooks = hooks;
+    this.#connectTimeout = connectTimeout;
     const options = {
       autoConnect: false,
       // Its own reconnecting knows neither our refusals nor the token; ours is below.
       reconnection: false,
-      timeout: CONNECT_TIMEOUT,
-      transports: ['websocket', 'polling'],
-      tryAllTransports: true,
-      auth: (give: (auth: object) => void) => void this.#auth().then(give),
+      auth: (give: (auth: object) => void) => void this.#auth(give),
     };
     this.#socket = url ? io(url, options) : io(options);
-    this.#socket.on('connect', () => this.#connected());
     this.#socket.on('connect_error', (error) => void this.#refused(error));
     this.#socket.on('disconnect', (reason) => void this.#disconnected(reason));
     this.#socket.onAny((name: string, payload: unknown) => this.#event(name, payload));
@@ -115,25 +118,37 @@ export class Connection {
     throw new NatterError(code, detail, typeof retry_after === 'number' ? { retryAfter: retry_after } : {});
   }
 
-  async #auth(): Promise<object> {
-    this.#usedToken = (await this.#hooks.token().catch(() => null)) ?? '';
-    return { token: this.#usedToken, after: this.#hooks.after() };
+  async #auth(give: (auth: object) => void): Promise<void> {
+    const { engine } = this.#socket.io;
+    const token = (await this.#hooks.token().catch(() => null)) ?? '';
+    // A token that comes when its connection has gone would greet the server twice on the next one.
+    if (engine !== this.#socket.io.engine) return;
+    this.#usedToken = token;
+    give({ token, after: this.#hooks.after() });
   }
 
   #connect(): void {
     clearTimeout(this.#retry);
     if (this.#state.kind !== 'offline') this.#set({ kind: 'connecting' });
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => this.renew(), this.#connectTimeout);
+    // Set anew each time: an engine replaces the names by what stands for them.
+    this.#socket.io.opts.transports = this.#polls ? ['polling', 'websocket'] : ['websocket'];
+    this.#hasMet = false;
     this.#socket.connect();
-  }
-
-  #connected(): void {
-    this.#readyTimer = setTimeout(() => this.renew(), CONNECT_TIMEOUT);
+    const { engine } = this.#socket.io;
+    engine.once('upgrade', () => (this.#polls = false));
+    // The library takes no notice of a server that goes in the middle of the handshake.
+    engine.once('close', () => {
+      if (engine === this.#socket.io.engine && this.#socket.io._readyState === 'opening') this.renew();
+    });
   }
 
   #event(name: string, payload: unknown): void {
     if (name !== 'ready') return this.#hooks.event(name, payload);
-    clearTimeout(this.#readyTimer);
+    clearTimeout(this.#deadline);
     this.#isReady = true;
+    this.#hasMet = true;
     this.#refusals = 0;
     this.#backoff.reset();
     this.#set({ kind: 'resuming' });
@@ -141,7 +156,9 @@ export class Connection {
   }
 
   async #refused(thrown: Error): Promise<void> {
+    clearTimeout(this.#deadline);
     const [, code, detail] = /^([a-z_]+): (.*)$/s.exec(thrown.message) ?? [];
+    if (code) this.#hasMet = true;
     if (code === 'unauthorized') {
       // An expired token is replaced; one that is refused again and again is not.
       this.#refusals += 1;
@@ -166,6 +183,9 @@ export class Connection {
 
   #later(atLeast = 0): void {
     if (this.#state.kind === 'stopped' || this.#state.kind === 'ended') return;
+    // WebSockets are refused, or swallowed, on the way from here, or the server is away: one tries both ways in turn.
+    if (!this.#hasMet) this.#polls = !this.#polls;
+    this.#hasMet = true;
     const wait = Math.max(atLeast, this.#backoff.next());
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => this.#connect(), wait);
@@ -185,7 +205,7 @@ export class Connection {
   }
 
   #lost(): void {
-    clearTimeout(this.#readyTimer);
+    clearTimeout(this.#deadline);
     if (!this.#isReady) return;
     this.#isReady = false;
     this.#hooks.down();

@@ -12,6 +12,9 @@ export interface Call {
   signal?: AbortSignal;
 }
 
+/** Milliseconds for a call and its answer; uploads take as long as they take. */
+const DEADLINE = 30_000;
+
 /** One page of a list. `next` is null on the last. */
 export interface Page<T> {
   items: T[];
@@ -61,9 +64,9 @@ export class Http {
     return (await this.#answer(method, path, call)).data as T;
   }
 
-  /** One call with exactly this token, without renewing it. */
-  async bare<T>(method: string, path: string, token: string): Promise<T> {
-    return (await this.#send(method, path, {}, token)).data as T;
+  /** One call with exactly this token, without renewing it; given up after `deadline` milliseconds. */
+  async bare<T>(method: string, path: string, token: string, deadline: number): Promise<T> {
+    return (await this.#send(method, path, {}, token, deadline)).data as T;
   }
 
   /** One page of a list; `path` may be the `next` of the page before. */
@@ -98,7 +101,7 @@ export class Http {
     }
   }
 
-  async #send(method: string, path: string, call: Call, token: string | null) {
+  async #send(method: string, path: string, call: Call, token: string | null, deadline = DEADLINE) {
     const headers: Record<string, string> = { accept: 'application/json' };
     if (token) headers['authorization'] = `Bearer ${token}`;
     let body: BodyInit | null = null;
@@ -110,17 +113,22 @@ export class Http {
     } else if (call.body) {
       body = call.body;
     }
-    const init: RequestInit = { method, headers, body };
-    if (call.signal) init.signal = call.signal;
-    let response: Response;
+    const end = new AbortController();
+    const giveUp = () => end.abort();
+    if (call.signal?.aborted) giveUp();
+    call.signal?.addEventListener('abort', giveUp, { once: true });
+    const timer = call.body ? undefined : setTimeout(() => end.abort(new NatterError('offline', 'The server did not answer in time.')), deadline);
     try {
-      response = await fetch(this.url(path, call.query), init);
+      const response = await fetch(this.url(path, call.query), { method, headers, body, signal: end.signal });
       const text = await response.text();
       const data = parse(text, response);
       if (!response.ok) throw refusal(response.status, data, response.headers);
       return { data, headers: response.headers };
     } catch (error) {
       throw asNatterError(error);
+    } finally {
+      clearTimeout(timer);
+      call.signal?.removeEventListener('abort', giveUp);
     }
   }
 }

@@ -73,6 +73,9 @@ const RENEW_AT = 0.6;
 /** Part of a token's life after which a call renews it first. */
 const STALE_AT = 0.9;
 
+/** Milliseconds for a renewal: less than a server waits for a connection to say who it is. */
+const RENEWAL_DEADLINE = 5_000;
+
 export class Tokens implements TokenSource {
   #grant: Grant | null;
   #renewal: Promise<string | null> | null = null;
@@ -158,7 +161,7 @@ export class Tokens implements TokenSource {
   }
 
   async #refresh(token: string): Promise<TokenAnswer> {
-    return this.#http.bare<TokenAnswer>('POST', '/refresh-token', token);
+    return this.#http.bare<TokenAnswer>('POST', '/refresh-token', token, RENEWAL_DEADLINE);
   }
 
   #at(part: number): number {

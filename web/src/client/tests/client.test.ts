@@ -233,6 +233,21 @@ describe('the session', () => {
     await until(() => server.refreshes >= 2);
   });
 
+  it('connects with the token that it has when a renewal gets no answer', async () => {
+    const { bo, room } = twoPeople();
+    server.tokenLife = 3;
+    const { texts } = await signedIn('ada');
+    server.isStuck = true;
+    await server.stop();
+    await expect.poll(() => clients[0]?.state.kind).toBe('offline');
+    // By now the token wants to be renewed before it is used.
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 2_900 });
+    await server.start();
+    server.say(room, bo, 'heard all the same');
+    await expect.poll(texts, { timeout: 12_000 }).toEqual(['heard all the same']);
+    vi.useRealTimers();
+  });
+
   it('renews its token although the clock was set back meanwhile', async () => {
     twoPeople();
     server.tokenLife = 2;

@@ -1,6 +1,8 @@
 /** A small in-memory server that speaks docs/PROTOCOL.md as far as the client's tests need, and fails on demand. */
+import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { Server, type Socket } from 'socket.io';
 import type { Message, Person, RoomEntry } from '../types.ts';
 
@@ -47,6 +49,14 @@ export class FakeServer {
   transports: ('polling' | 'websocket')[] = ['polling', 'websocket'];
   /** Leaves this `seq` out of live delivery, once: a gap. */
   swallow: number | null = null;
+  /** WebSockets that are accepted and closed before a word is said, as by a server that is killed just then. */
+  brokenHandshakes = 0;
+  /** Connections that get no answer when they say who they are. */
+  ignored = 0;
+  /** Whether a renewal of a token is left without an answer. */
+  isStuck = false;
+  /** How often somebody said who they are. */
+  greetings = 0;
   port = 0;
   #http: HttpServer | null = null;
   #io: Server | null = null;
@@ -61,7 +71,20 @@ export class FakeServer {
     const http = createServer((request, response) => void this.#answer(request, response));
     this.#http = http;
     this.#io = new Server(http, { transports: this.transports });
+    // Without WebSockets in the list nobody takes an upgrade, and Node refuses it.
+    if (this.transports.includes('websocket')) http.prependListener('upgrade', (request: IncomingMessage, socket: Duplex) => {
+      if (this.brokenHandshakes === 0) return;
+      this.brokenHandshakes -= 1;
+      const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`);
+      const head = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${accept.digest('base64')}`];
+      socket.end(`${head.join('\r\n')}\r\n\r\n`);
+    });
     this.#io.use((socket, next) => {
+      this.greetings += 1;
+      if (this.ignored > 0) {
+        this.ignored -= 1;
+        return;
+      }
       const user = this.#user(String(socket.handshake.auth['token']));
       if (!user) return next(new Error('unauthorized: The token is not valid.'));
       socket.data.user = user;
@@ -227,6 +250,7 @@ export class FakeServer {
     let body = '';
     for await (const chunk of request) body += String(chunk);
     const token = (request.headers.authorization ?? '').replace('Bearer ', '');
+    if (this.isStuck && url.pathname === '/refresh-token') return;
     const [status, answer] = this.#route(`${request.method} ${decodeURIComponent(url.pathname)}`, url.searchParams, body, token);
     response.writeHead(status, { 'content-type': 'application/json' });
     response.end(answer === undefined ? '' : JSON.stringify(answer));
