@@ -66,6 +66,7 @@ class Cluster:
         self.balancer: Process | None = None
         self.environment: dict[str, str] = {}
         self.missing: list[str] = []
+        self.secret = os.environ.get("SECRET_KEY") or secrets.token_hex(32)
 
     def begin(self, directory: Path) -> None:
         self.directory = directory
@@ -87,7 +88,10 @@ class Cluster:
         self.environment |= {
             "NATTER_TEST_CLUSTER_URL": self.url,
             "NATTER_TEST_CLUSTER_NODES": " ".join(f"http://{LOOPBACK}:{node.port}" for node in self.nodes),
+            "NATTER_TEST_CLUSTER_METRICS": " ".join(str(node.metrics_port) for node in self.nodes),
+            "NATTER_TEST_CLUSTER_PIDS": " ".join(str(node.process.child.pid) for node in self.nodes),
             "NATTER_TEST_CLUSTER_LOGS": str(self.directory),
+            "SECRET_KEY": self.secret,
         }
         return self.environment
 
@@ -100,7 +104,7 @@ class Cluster:
         relaxed = {} if self.in_use else json.loads((ROOT / "tests/interop/environment.json").read_text())
         database = known["NATTER_TEST_MONGODB_URL"].replace("/?", f"/natter-{secrets.token_hex(4)}?")
         return inherited | relaxed | {
-            "SECRET_KEY": os.environ.get("SECRET_KEY") or secrets.token_hex(32),
+            "SECRET_KEY": self.secret,
             "NATTER_STORE_URL": database,
             "NATTER_BUS_URL": known["NATTER_TEST_NATS_URL"],
             "NATTER_MEDIA_URL": f"{known['NATTER_TEST_S3_URL']}/cluster-{secrets.token_hex(4)}",

@@ -13,7 +13,7 @@ from support.tokens import SECRET
 def node():
     """One node for the tests that need nothing special of it. Its first account, hence its admin, is `admin`."""
     node = Cluster(CLUSTER) if CLUSTER else Node(SECRET_KEY=SECRET)
-    node.admin = Person.sign_up(node, "chief")
+    node.admin = Person.first(node)
     yield node
     # The last word on every input that was sent: the node never fell.
     assert node.is_alive(), node.log[-2000:]

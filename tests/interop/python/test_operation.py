@@ -1,7 +1,6 @@
 """The operator's side: commands, settings in their three spellings, what is said when one is wrong, start and stop."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -9,13 +8,8 @@ import subprocess
 import httpx
 import pytest
 
-from support.node import BINARY, ENVIRONMENT, Node, free_port
+from support.node import Node, free_port, keeps_a_folder, natter
 from support.people import PASSWORD, Person, log_in
-
-
-def natter(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess:
-    inherited = {name: value for name, value in os.environ.items() if not re.match("NATTER_|SECRET_KEY", name)}
-    return subprocess.run([BINARY, *arguments], env=inherited | environment, input=stdin, capture_output=True, text=True, timeout=30)
 
 
 def test_version_and_defaults_are_told():
@@ -81,6 +75,7 @@ def test_natter_alone_serves_and_a_taken_port_is_said_plainly(node, tmp_path):
 
 
 def test_a_second_node_on_the_same_folder_is_refused_or_harmless(node):
+    keeps_a_folder()
     data = node.directory / "data"
     second = node.command("serve", "--listen", f"127.0.0.1:{free_port()}", "--metrics-listen", "off", "--data-dir", str(data))
     try:
@@ -100,7 +95,7 @@ def test_accounts_are_administered_from_the_command_line():
         data = str(node.directory / "data")
 
         def admin(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess:
-            return natter("admin", *arguments, "--data-dir", data, stdin=stdin, **ENVIRONMENT)
+            return natter("admin", *arguments, "--data-dir", data, stdin=stdin, **node.environment)
 
         listed = admin("list-users")
         assert listed.returncode == 0 and person.name in listed.stdout and "$2" not in listed.stdout

@@ -4,9 +4,11 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import time
 
-SECRET = "the secret of these tests, which is long enough"
+# A cluster that is there already has its own, which has to be told.
+SECRET = os.environ.get("SECRET_KEY", "the secret of these tests, which is long enough")
 
 
 def encode(part: bytes) -> str:
