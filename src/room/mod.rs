@@ -13,6 +13,7 @@ mod command;
 mod connection;
 mod courier;
 mod echoes;
+mod entering;
 mod errands;
 mod feed;
 mod hub;
@@ -37,7 +38,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -54,20 +54,17 @@ pub(crate) use presence::CROWD;
 pub use typing::TYPING_EXPIRES;
 
 use crate::bus::codec::Word;
-use crate::domain::{Body, BootId, ConnectionId, RoomId, Seq, UserId};
+use crate::domain::{BootId, ConnectionId, RoomId, Seq, UserId};
 use crate::metrics::Metrics;
 use crate::store::{DynStore, StoreError};
 use errands::{Errand, Heard};
-use hub::{Entered, Hub};
+use hub::Hub;
 use last_seen::LastSeen;
 use presence::Ticked;
 use ways::Ways;
 
 /// How long a room stays live after its last connection.
 const LINGER: Duration = Duration::from_secs(60);
-
-/// Connections that are taken into a room they have just entered, at once.
-const ENTERING_AT_ONCE: usize = 20;
 
 /// What can be set about live rooms.
 #[derive(Debug, Clone, Copy)]
@@ -149,7 +146,7 @@ impl Rooms {
             tokio::spawn(sweep::follow_losses(Arc::downgrade(&inner)));
         }
         tokio::spawn(echoes::tell(Arc::downgrade(&inner), inner.peers.echoes.clone()));
-        tokio::spawn(take_in_entered(Arc::downgrade(&inner), entering));
+        tokio::spawn(entering::take_in_entered(Arc::downgrade(&inner), entering));
         Self(inner)
     }
 
@@ -396,69 +393,6 @@ async fn let_idle_go(rooms: Weak<Inner>) {
                 || !entry.room.is_idle()
                 || entry.used.elapsed() < LINGER
         });
-    }
-}
-
-/// Serves rooms to the session sockets of users who have just come into them.
-async fn take_in_entered(rooms: Weak<Inner>, mut entering: mpsc::UnboundedReceiver<Entered>) {
-    let permits = Arc::new(tokio::sync::Semaphore::new(ENTERING_AT_ONCE));
-    while let Some(Entered { user, room, seq }) = entering.recv().await {
-        let Some(inner) = rooms.upgrade() else { return };
-        let rooms = Rooms(inner);
-        for connection in rooms.0.hub.of(user) {
-            if connection.scope != Scope::Session || !connection.is_to_serve(room, seq) {
-                continue;
-            }
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-            let rooms = rooms.clone();
-            tokio::spawn(async move {
-                rooms.take_in(&connection, room, seq).await;
-                drop(permit);
-            });
-        }
-    }
-}
-
-impl Rooms {
-    /// Serves a room to a connection from the `member_added` at `seq` on, unless that stay is over.
-    async fn take_in(&self, connection: &Arc<Connection>, room: RoomId, mut seq: Seq) {
-        let served = loop {
-            match self.live_of_stay(connection.user_id(), room, seq).await {
-                Ok(Some(live)) => break live.serve(connection, Seq(seq.0 - 1), seq).await,
-                Ok(None) => match connection.forgo(room, seq) {
-                    Some(again) => seq = again,
-                    None => return,
-                },
-                Err(error) => break Err(NotServed::Unavailable(error)),
-            }
-        };
-        if let Err(NotServed::Unavailable(error)) = served {
-            tracing::warn!(%error, "a connection cannot be taken into a room; it is to come back");
-            Hub::end(connection, Ended::Unavailable);
-        }
-    }
-}
-
-impl Rooms {
-    /// The live room, if the user is in it since `seq`: a word of it can come late, when that stay is over or another has begun.
-    async fn live_of_stay(
-        &self,
-        user: UserId,
-        room: RoomId,
-        seq: Seq,
-    ) -> Result<Option<Arc<LiveRoom>>, StoreError> {
-        let store = &self.0.store;
-        let (Some(event), Some(membership)) =
-            (store.event(room, seq).await?, store.membership(room, user).await?)
-        else {
-            return Ok(None);
-        };
-        match &event.body {
-            Body::MemberAdded(added) if added.membership == membership.id => {
-                self.live_room(room).await
-            }
-            _ => Ok(None),
-        }
     }
 }
 
