@@ -50,6 +50,11 @@ impl KeyRing {
         self.current.sign(&slices(parts))
     }
 
+    /// The same with the key before it, where there is one.
+    pub fn sign_as_before<P: AsRef<[u8]>>(&self, parts: &[P]) -> Option<[u8; 32]> {
+        self.previous.as_ref().map(|previous| previous.sign(&slices(parts)))
+    }
+
     /// Whether `signature` was made by either key, as [`Key::verify`].
     pub fn verify<P: AsRef<[u8]>>(&self, parts: &[P], signature: &[u8]) -> bool {
         let parts = slices(parts);
@@ -69,7 +74,7 @@ pub struct Keys {
     /// Signs the paths of media.
     pub media: KeyRing,
     /// Makes the digests by which retried messages are recognised.
-    pub digest: Key,
+    pub digest: KeyRing,
     /// Signs what travels on the bus.
     pub bus: KeyRing,
     /// Signs the requests that nodes hand on to each other.
@@ -86,7 +91,7 @@ impl Keys {
         };
         Self {
             media: ring(b"natter media"),
-            digest: derive(secret, b"natter digest"),
+            digest: ring(b"natter digest"),
             bus: ring(b"natter bus"),
             forward: ring(b"natter forward"),
         }
@@ -112,7 +117,7 @@ mod tests {
         assert!(keys.media.verify(&["ab", "c"], &signature[..16]));
         assert!(!keys.media.verify(&["a", "bc"], &signature));
         assert!(!keys.bus.verify(&["ab", "c"], &signature));
-        assert!(!keys.digest.verify(&[b"ab", b"c"], &signature));
+        assert!(!keys.digest.verify(&["ab", "c"], &signature));
         assert!(!keys.media.verify(&["ab", "c"], &signature[..8]));
     }
 
@@ -127,5 +132,7 @@ mod tests {
         assert!(after.verify(&["part"], &signed) && !before.verify(&["part"], &signed));
         assert!(between.verify(&["part"], &before.sign(&["part"])));
         assert!(!after.verify(&["part"], &before.sign(&["part"])));
+        assert_eq!(between.sign_as_before(&["part"]), Some(before.sign(&["part"])));
+        assert_eq!(after.sign_as_before(&["part"]), None);
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::MemberAdded;
+use crate::domain::message::Digest;
 use crate::domain::permission::{Action, may};
 use crate::domain::{
     Body, ClientId, Email, Event, Message, Nonce, RemovalReason, Role, RoomKind, UserId, Username,
@@ -44,7 +45,12 @@ pub enum Authority {
 #[derive(Debug, Clone)]
 pub enum Change {
     /// Say something.
-    Post(Message),
+    Post {
+        /// What.
+        message: Message,
+        /// The digest that it had under the secret before this one, while both are in use.
+        digest_before: Option<Digest>,
+    },
     /// Let somebody in.
     Add(MemberAdded),
     /// Take somebody out; oneself to leave.
@@ -159,7 +165,7 @@ impl Members {
             return Err(Refused::NotFound);
         }
         match &command.change {
-            Change::Post(message) => {
+            Change::Post { message, .. } => {
                 self.require(command, Action::Post)?;
                 Ok(Body::Message(message.clone()))
             }

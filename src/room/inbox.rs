@@ -91,7 +91,7 @@ impl Inbox {
 
 fn goes_ahead(change: &Change) -> bool {
     match change {
-        Change::Post(_) | Change::Clear | Change::Update { .. } => false,
+        Change::Post { .. } | Change::Clear | Change::Update { .. } => false,
         Change::Add(_) | Change::Remove { .. } | Change::Delete => true,
     }
 }
@@ -169,7 +169,7 @@ impl Queue {
 impl Queued {
     fn weight(&self) -> usize {
         match &self.asked.command.change {
-            Change::Post(message) => 256 + message.text.len(),
+            Change::Post { message, .. } => 256 + message.text.len(),
             _ => 256,
         }
     }

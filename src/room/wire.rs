@@ -29,10 +29,24 @@ pub(super) struct Parcel {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Row {
-    Post { body: Box<RawValue>, digest: Hex },
-    Add { body: Box<RawValue> },
-    Remove { user: UserId, reason: RemovalReason },
-    Update { name: Option<String>, owner: UserId, owner_email: String },
+    Post {
+        body: Box<RawValue>,
+        digest: Hex,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest_before: Option<Hex>,
+    },
+    Add {
+        body: Box<RawValue>,
+    },
+    Remove {
+        user: UserId,
+        reason: RemovalReason,
+    },
+    Update {
+        name: Option<String>,
+        owner: UserId,
+        owner_email: String,
+    },
     Clear,
     Delete,
 }
@@ -114,10 +128,10 @@ impl Parcel {
 impl Row {
     fn of(change: &Change) -> Self {
         match change {
-            Change::Post(message) => {
+            Change::Post { message, digest_before } => {
                 let Stored { json, digest, .. } = record::encode(&Body::Message(message.clone()));
                 let digest = digest.map(Hex).expect("a message has a digest");
-                Self::Post { body: body(json), digest }
+                Self::Post { body: body(json), digest, digest_before: digest_before.map(Hex) }
             }
             Change::Add(added) => {
                 Self::Add { body: body(record::encode(&Body::MemberAdded(added.clone())).json) }
@@ -139,9 +153,10 @@ impl Row {
             record::decode(kind, Some(body.get()), digest, sender).map_err(|_unknown| Malformed)
         };
         Ok(match self {
-            Self::Post { body: json, digest } => {
+            Self::Post { body: json, digest, digest_before } => {
+                let digest_before = digest_before.map(|Hex(bytes)| bytes);
                 match body(record::MESSAGE, &json, Some(digest))? {
-                    Body::Message(message) => Change::Post(message),
+                    Body::Message(message) => Change::Post { message, digest_before },
                     _ => return Err(Malformed),
                 }
             }
@@ -231,15 +246,17 @@ mod tests {
         let user = UserId::new(1, 1);
         let (email, username) =
             (Email::stored("a@b.example".into()), Username::stored("ann".into()));
+        let message = Message {
+            sender: user,
+            username: username.clone(),
+            text: "\"hello\"\n".into(),
+            message_type: MessageType::Text,
+            attachment: None,
+            digest: [0xff; 16],
+        };
         vec![
-            Change::Post(Message {
-                sender: user,
-                username: username.clone(),
-                text: "\"hello\"\n".into(),
-                message_type: MessageType::Text,
-                attachment: None,
-                digest: [0xff; 16],
-            }),
+            Change::Post { message: message.clone(), digest_before: None },
+            Change::Post { message, digest_before: Some([0xfe; 16]) },
             Change::Add(MemberAdded {
                 membership: MembershipId::new(1, 1),
                 user: UserId::new(1, 2),

@@ -18,8 +18,9 @@ use super::inbox::{Inbox, Queue, Queued};
 use super::lane::Bars;
 use super::live::Shared;
 use crate::domain::event::Event;
+use crate::domain::message::Digest;
 use crate::domain::room::Tail;
-use crate::domain::{Body, ConnectionId, RoomId, Seq, Timestamp};
+use crate::domain::{Body, ConnectionId, Message, RoomId, Seq, Timestamp};
 use crate::store::{Appended, StoreError};
 
 /// Events in one append.
@@ -199,7 +200,7 @@ impl Writer {
     /// Tells a refusal, unless what was asked stands in the log: stored while it was allowed, or on another way.
     async fn refuse(&mut self, queued: Queued, refused: Refused) {
         let Command { client_id, change, .. } = &queued.asked.command;
-        let is_retry = matches!(change, Change::Post(_)) && client_id.given().is_some();
+        let is_retry = matches!(change, Change::Post { .. }) && client_id.given().is_some();
         if queued.asked.is_again || (is_retry && !refused.is_for_now()) {
             match self.stored(&queued.asked.command).await {
                 Ok(Some(event)) => return self.tell_repeated(queued, event).await,
@@ -365,17 +366,26 @@ fn as_repeated(event: Event, command: &Command) -> Result<Committed, Refused> {
     if event.nonce == command.nonce {
         return Ok(Committed { event: Arc::new(event), repeated: false });
     }
-    let stored = match &event.body {
-        Body::Message(message) => Some(message.digest),
-        Body::Gone { digest } => Some(*digest),
-        _ => None,
-    };
     match &command.change {
-        Change::Post(message) if stored == Some(message.digest) => {
+        Change::Post { message, digest_before }
+            if is_same(&event.body, message, *digest_before) =>
+        {
             Ok(Committed { event: Arc::new(event), repeated: true })
         }
         _ => Err(Refused::ClientIdConflict),
     }
+}
+
+/// Whether what stands in the log is this message: by the digest under either secret, or, whatever the secret was, by what is
+/// left to be read.
+fn is_same(stored: &Body, message: &Message, digest_before: Option<Digest>) -> bool {
+    let digest = match stored {
+        Body::Message(stored) if stored.says_the_same(message) => return true,
+        Body::Message(stored) => stored.digest,
+        Body::Gone { digest } => *digest,
+        _ => return false,
+    };
+    digest == message.digest || digest_before == Some(digest)
 }
 
 fn next_event(room: RoomId, tail: &mut Tail, command: &Command, body: Body) -> Event {

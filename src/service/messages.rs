@@ -101,15 +101,16 @@ pub async fn prepare(
         (Some(upload), None) if upload.attachment.image.is_some() => MessageType::Image,
         _ => said,
     };
+    let (digest, digest_before) = digests(app, &draft.text, message_type, upload.as_ref());
     let message = Message {
         sender: author.id,
         username: author.username.clone(),
-        digest: digest(app, &draft.text, message_type, upload.as_ref()),
+        digest,
         text: draft.text.as_str().to_owned(),
         message_type,
         attachment: upload.map(|upload| upload.attachment),
     };
-    let (change, authority) = (Change::Post(message), Authority::Member);
+    let (change, authority) = (Change::Post { message, digest_before }, Authority::Member);
     Ok(Command { sender: author.id, client_id: key, nonce, change, authority })
 }
 
@@ -135,13 +136,13 @@ async fn attach(
     }
 }
 
-/// Stands for the content: the same bytes under another upload are the same content.
-fn digest(
+/// Stand for the content, under the secret and under the one before it: the same bytes in another upload are the same content.
+fn digests(
     app: &App,
     text: &MessageText,
     message_type: MessageType,
     upload: Option<&Upload>,
-) -> Digest {
+) -> (Digest, Option<Digest>) {
     let kind: &[u8] = match message_type {
         MessageType::Text => b"text",
         MessageType::Image => b"image",
@@ -151,11 +152,15 @@ fn digest(
         None => (&[], ""),
         Some(upload) => (&upload.sha256, &upload.attachment.file_name),
     };
-    let signed = app.keys.digest.sign(&[text.as_str().as_bytes(), kind, bytes, name.as_bytes()]);
-    let mut digest = Digest::default();
-    let length = digest.len();
-    digest.copy_from_slice(&signed[..length]);
-    digest
+    let parts = [text.as_str().as_bytes(), kind, bytes, name.as_bytes()];
+    let short = |signed: [u8; 32]| {
+        let mut digest = Digest::default();
+        let length = digest.len();
+        digest.copy_from_slice(&signed[..length]);
+        digest
+    };
+    let keys = &app.keys.digest;
+    (short(keys.sign(&parts)), keys.sign_as_before(&parts).map(short))
 }
 
 /// An upload that is held for a command whose outcome is not known yet.
@@ -168,9 +173,8 @@ pub struct Held {
 impl Held {
     /// What [`prepare`] holds for `command`.
     pub fn of(command: &Command) -> Option<Self> {
-        let Change::Post(Message { attachment: Some(attachment), .. }) = &command.change else {
-            return None;
-        };
+        let Change::Post { message, .. } = &command.change else { return None };
+        let attachment = message.attachment.as_ref()?;
         Some(Self { attachment: attachment.id, client_id: command.client_id.clone() })
     }
 }

@@ -328,14 +328,15 @@ pub(crate) fn post(user: &User, text: &str) -> Change {
     for (nth, byte) in text.bytes().enumerate() {
         digest[nth % 16] = digest[nth % 16].wrapping_mul(31).wrapping_add(byte);
     }
-    Change::Post(Message {
+    let message = Message {
         sender: user.id,
         username: user.username.clone(),
         text: text.into(),
         message_type: MessageType::Text,
         attachment: None,
         digest,
-    })
+    };
+    Change::Post { message, digest_before: None }
 }
 
 pub(crate) fn command(sender: &User, change: Change) -> Command {
