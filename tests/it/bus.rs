@@ -2,7 +2,7 @@
 
 mod accounts;
 mod credentials;
-mod foreign;
+pub(crate) mod foreign;
 mod nats;
 mod rooms;
 

@@ -9,19 +9,19 @@ use tokio::sync::mpsc;
 use super::soon;
 
 /// The client, and what the server tells it of itself.
-pub(super) struct Foreign {
-    pub(super) client: Client,
+pub(crate) struct Foreign {
+    pub(crate) client: Client,
     events: mpsc::UnboundedReceiver<String>,
 }
 
 impl Foreign {
     /// A client with a user's name and password; an error if it is not let in.
-    pub(super) async fn connect(port: u16, user: &str, password: &str) -> Result<Self, String> {
+    pub(crate) async fn connect(port: u16, user: &str, password: &str) -> Result<Self, String> {
         let options = ConnectOptions::new().user_and_password(user.to_owned(), password.to_owned());
         Self::with(port, options).await
     }
 
-    pub(super) async fn with(port: u16, options: ConnectOptions) -> Result<Self, String> {
+    pub(crate) async fn with(port: u16, options: ConnectOptions) -> Result<Self, String> {
         let (told, events) = mpsc::unbounded_channel();
         let options =
             options.connection_timeout(Duration::from_secs(30)).event_callback(move |event| {
@@ -36,7 +36,7 @@ impl Foreign {
     }
 
     /// What comes to `subject` from now on.
-    pub(super) async fn listens(&mut self, subject: &str) -> Subscriber {
+    pub(crate) async fn listens(&mut self, subject: &str) -> Subscriber {
         let subscriber = self.client.subscribe(subject.to_owned()).await.unwrap();
         self.is_taken().await;
         subscriber
@@ -59,19 +59,25 @@ impl Foreign {
         }
     }
 
-    pub(super) async fn publishes(&self, subject: &str, payload: impl Into<bytes::Bytes>) {
+    pub(crate) async fn publishes(&self, subject: &str, payload: impl Into<bytes::Bytes>) {
         self.client.publish(subject.to_owned(), payload.into()).await.unwrap();
         self.client.flush().await.unwrap();
     }
 
+    /// Says `payload` on `subject`, and asks for an answer at `reply`.
+    pub(crate) async fn asks(&self, subject: &str, reply: &str, payload: impl Into<bytes::Bytes>) {
+        let (subject, reply) = (subject.to_owned(), reply.to_owned());
+        self.client.publish_with_reply(subject, reply, payload.into()).await.unwrap();
+    }
+
     /// Whether the server refuses it to listen to `subject`.
-    pub(super) async fn may_not_listen(&mut self, subject: &str) {
+    pub(crate) async fn may_not_listen(&mut self, subject: &str) {
         let _subscriber = self.client.subscribe(subject.to_owned()).await.unwrap();
         self.is_refused("subscription", subject).await;
     }
 
     /// Whether the server refuses it to publish to `subject`.
-    pub(super) async fn may_not_publish(&mut self, subject: &str) {
+    pub(crate) async fn may_not_publish(&mut self, subject: &str) {
         self.publishes(subject, "{}").await;
         self.is_refused("publish", subject).await;
     }
@@ -85,11 +91,11 @@ impl Foreign {
     }
 
     /// What the server has complained of.
-    pub(super) fn complaints(&mut self) -> Vec<String> {
+    pub(crate) fn complaints(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.events.try_recv().ok()).collect()
     }
 }
 
-pub(super) async fn next(heard: &mut Subscriber) -> Message {
+pub(crate) async fn next(heard: &mut Subscriber) -> Message {
     soon("a message", heard.next()).await.unwrap()
 }

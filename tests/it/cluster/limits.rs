@@ -3,15 +3,16 @@
 use natter::config::{Config, Limit};
 use serde_json::json;
 
-use crate::support::{Cluster, PASSWORD};
+use crate::support::{Cluster, Ground, PASSWORD, on_every_ground};
 
-#[tokio::test]
-async fn a_flood_over_all_nodes_passes_little_more_than_over_one() {
+on_every_ground![a_flood_over_all_nodes_passes_little_more_than_over_one];
+
+async fn a_flood_over_all_nodes_passes_little_more_than_over_one(ground: &Ground) {
     let slow = |config: &mut Config| {
         config.limits.messages_per_second = Limit::new(1);
         config.limits.message_burst = Limit::new(40);
     };
-    let cluster = Cluster::with(3, slow).await;
+    let cluster = Cluster::on(ground, 3, slow).await;
     let ann = cluster.node(0).sign_up("ann").await;
     let room = ann.create_room("Flooded").await;
     let mut people = Vec::new();

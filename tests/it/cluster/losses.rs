@@ -15,14 +15,14 @@ async fn without_a_bus_nodes_still_hear_what_is_said_on_others() {
     let room = ann.create_room("Slow").await;
     let (_there, there) = cluster.node(1).connect(&ann, Some(&room)).await;
     for node in 0..2 {
-        cluster.node(node).wire.cut();
+        cluster.node(node).wire().cut();
     }
     for nth in 0..5 {
         ann.say(&room, &nth.to_string()).await;
     }
     there.wait_for(6).await;
     for node in 0..2 {
-        cluster.node(node).wire.mend();
+        cluster.node(node).wire().mend();
     }
     ann.say(&room, "again").await;
     there.wait_for(7).await;
@@ -38,12 +38,12 @@ async fn who_comes_in_or_is_removed_is_heard_of_when_every_word_of_it_is_lost() 
     let (session, tape) = cluster.node(1).connect(&ben, None).await;
     let user: UserId = ben.id().parse().unwrap();
     // The word of the membership is lost, and nobody knows.
-    cluster.node(1).wire.deafen(Some(Subject::user(user)));
+    cluster.node(1).wire().deafen(Some(Subject::user(user)));
     ben.enter(&room, &ann).await;
     tape.wait_for(2).await;
     let id = room.parse().unwrap();
     assert!(session.serves(id).is_some());
-    cluster.node(1).wire.deafen(Some(Subject::room_events(id)));
+    cluster.node(1).wire().deafen(Some(Subject::room_events(id)));
     ann.delete(&format!("/chat-rooms/{room}/members/{}", ben.id())).await;
     tape.wait_for(3).await;
     assert!(session.serves(id).is_none());
@@ -57,7 +57,7 @@ async fn whose_session_is_revoked_is_cut_off_on_every_node_without_a_bus() {
     let (_his, his) = cluster.node(1).connect(&ben, None).await;
     let (_hers, hers) = cluster.node(1).connect(&ann, None).await;
     for node in 0..2 {
-        cluster.node(node).wire.cut();
+        cluster.node(node).wire().cut();
     }
     let path = format!("/admin/users/{}", ben.id());
     ann.patch(&path, json!({"is_disabled": true})).await.is(200);

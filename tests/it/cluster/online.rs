@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::sockets::client::Told;
 use crate::sockets::{enter, sign_on};
-use crate::support::{Answer, Cluster, DEADLINE, PASSWORD, Person};
+use crate::support::{Answer, Cluster, DEADLINE, Ground, PASSWORD, Person, on_every_ground};
 
 /// Asks again until the answer is as wanted.
 async fn until<A>(ask: impl Fn() -> A, wanted: impl Fn(&Value) -> bool, what: &str)
@@ -38,13 +38,17 @@ async fn on(cluster: &Cluster, node: usize, person: &Person, name: &str) -> Pers
 }
 
 /// Sockets that nobody reads from answer no ping.
-fn patient(config: &mut Config) {
+pub(super) fn patient(config: &mut Config) {
     config.socket.ping_timeout = Duration::from_secs(600);
 }
 
-#[tokio::test]
-async fn every_node_knows_who_is_online_whoever_serves_them() {
-    let cluster = Cluster::with(3, patient).await;
+on_every_ground![
+    every_node_knows_who_is_online_whoever_serves_them,
+    who_was_on_a_killed_node_goes_but_not_who_is_present_through_another_too,
+];
+
+async fn every_node_knows_who_is_online_whoever_serves_them(ground: &Ground) {
+    let cluster = Cluster::on(ground, 3, patient).await;
     let (ann, ben) = (cluster.node(0).sign_up("ann").await, cluster.node(1).sign_up("ben").await);
     let room = ann.create_room("Everywhere").await;
     ben.enter(&room, &on(&cluster, 2, &ann, "ann").await).await;
@@ -76,9 +80,8 @@ async fn every_node_knows_who_is_online_whoever_serves_them() {
     hers.ask("chat", json!({"content": "alone again"})).await;
 }
 
-#[tokio::test]
-async fn who_was_on_a_killed_node_goes_but_not_who_is_present_through_another_too() {
-    let mut cluster = Cluster::with(2, patient).await;
+async fn who_was_on_a_killed_node_goes_but_not_who_is_present_through_another_too(ground: &Ground) {
+    let mut cluster = Cluster::on(ground, 2, patient).await;
     let ann = cluster.node(0).sign_up("ann").await;
     let (ben, cid) = (cluster.node(0).sign_up("ben").await, cluster.node(0).sign_up("cid").await);
     let room = ann.create_room("Fragile").await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::balancer::Balancer;
 use super::line::{Line, Manner, Polling};
-use crate::support::{Cluster, Person, http};
+use crate::support::{Cluster, Ground, Person, http, on_every_ground};
 
 /// What the server answers on a line that says who it is.
 pub(super) async fn connect(line: &mut Line, auth: Value) -> Value {
@@ -30,9 +30,10 @@ fn auth(person: &Person, room: &str) -> Value {
     json!({"token": person.token, "chat_room_id": room})
 }
 
-#[tokio::test]
-async fn a_session_goes_over_all_nodes_by_polling_and_by_a_websocket() {
-    let cluster = Cluster::start(3).await;
+on_every_ground![a_session_goes_over_all_nodes_by_polling_and_by_a_websocket];
+
+async fn a_session_goes_over_all_nodes_by_polling_and_by_a_websocket(ground: &Ground) {
+    let cluster = Cluster::on(ground, 3, |_| ()).await;
     let ann = cluster.node(0).sign_up("ann").await;
     let room = ann.create_room("a room").await;
     let balancer = Balancer::before(cluster.addrs()).await;

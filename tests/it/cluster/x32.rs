@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::balancer::Balancer;
 use super::line::{Broken, DEADLINE, Line, Manner};
-use crate::support::{Cluster, Person};
+use crate::support::{Cluster, Ground, Person, on_every_ground};
 
 /// How soon a client that lost its session tries again.
 const PACE: Duration = Duration::from_millis(50);
@@ -137,9 +137,10 @@ async fn check(reader: &Person, room: &str, clients: &[Client], messages: usize)
     }
 }
 
-#[tokio::test]
-async fn clients_behind_an_alternating_balancer_lose_nothing_when_nodes_go() {
-    let mut cluster = Cluster::with(3, |config| {
+on_every_ground![clients_behind_an_alternating_balancer_lose_nothing_when_nodes_go];
+
+async fn clients_behind_an_alternating_balancer_lose_nothing_when_nodes_go(ground: &Ground) {
+    let mut cluster = Cluster::on(ground, 3, |config| {
         config.drain_grace = Duration::from_secs(6);
         config.socket.ping_interval = Duration::from_secs(2);
     })

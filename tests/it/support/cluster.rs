@@ -1,21 +1,22 @@
-//! Several real nodes in one process, on one store and one bus. Each has a runtime of its own, so that one can be
-//! killed as a process is: at once, with all that it was about to do.
+//! Several real nodes in one process. Each has a runtime of its own, so that one can be killed as a process is: at once,
+//! with all that it was about to do.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use natter::bus::{DynBus, LocalBus};
 use natter::config::{Config, Secret};
 use natter::node::{Node, Shared, bind};
-use natter::store::{self, Access, DynStore};
+use natter::store::{self, Access};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::node::config;
-use super::{Faulty, TestNode, Wire};
+use super::{Faulty, Ground, TestNode, Wire};
 
 /// How long the nodes have to hear of each other.
 const ACQUAINTANCE: Duration = Duration::from_secs(30);
@@ -26,18 +27,38 @@ pub(crate) const SECRET: &str = "a secret of a cluster, 32 bytes or more";
 /// Nodes that know each other.
 pub(crate) struct Cluster {
     nodes: BTreeMap<usize, ClusterNode>,
-    /// Their store, which can be away.
-    pub(crate) store: Arc<Faulty>,
-    bus: DynBus,
+    footing: Footing,
     folder: tempfile::TempDir,
+}
+
+/// Where they stand.
+enum Footing {
+    /// On what they share inside of the process, and what a test can break.
+    Process { store: Arc<Faulty>, bus: DynBus },
+    /// On the servers that these settings name.
+    Servers(Box<dyn Fn(&mut Config) + Send + Sync>),
+}
+
+impl Footing {
+    async fn in_process(folder: &Path) -> Self {
+        let config = config(folder);
+        let store = store::connect(&config.store, &config.data_dir, Access::Node).await.unwrap();
+        Self::Process { store: Faulty::new(store, []), bus: Arc::new(LocalBus::shared()) }
+    }
 }
 
 /// One of them.
 pub(crate) struct ClusterNode {
     node: TestNode,
-    /// Its way to the bus, which can be cut.
-    pub(crate) wire: Arc<Wire>,
+    wire: Option<Arc<Wire>>,
     runtime: OwnRuntime,
+}
+
+impl ClusterNode {
+    /// Its way to the bus inside of the process, which can be cut.
+    pub(crate) fn wire(&self) -> &Wire {
+        self.wire.as_ref().expect("the bus is inside of the process")
+    }
 }
 
 impl Deref for ClusterNode {
@@ -75,12 +96,17 @@ impl Cluster {
 
     /// The same, with some settings changed.
     pub(crate) async fn with(count: usize, change: impl Fn(&mut Config)) -> Self {
+        Self::on(&Ground::Process, count, change).await
+    }
+
+    /// The same, on `ground`.
+    pub(crate) async fn on(ground: &Ground, count: usize, change: impl Fn(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let of_store = config(folder.path());
-        let store =
-            store::connect(&of_store.store, &of_store.data_dir, Access::Node).await.unwrap();
-        let (store, bus) = (Faulty::new(store, []), Arc::new(LocalBus::shared()));
-        let mut cluster = Self { nodes: BTreeMap::new(), store, bus, folder };
+        let footing = match ground.settings() {
+            Some(settings) => Footing::Servers(Box::new(settings)),
+            None => Footing::in_process(folder.path()).await,
+        };
+        let mut cluster = Self { nodes: BTreeMap::new(), footing, folder };
         for number in 0..count {
             cluster.start_node(number, &change).await;
         }
@@ -93,14 +119,25 @@ impl Cluster {
         let mut config = config(self.folder.path());
         config.auth.secret_key = Some(Secret::new(SECRET));
         config.internal_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let (wire, shared) = match &self.footing {
+            Footing::Process { store, bus } => {
+                let wire = Wire::to(Arc::clone(bus));
+                let bus: DynBus = wire.clone();
+                (Some(wire), Some(Shared { store: store.clone(), bus }))
+            }
+            Footing::Servers(settings) => {
+                settings(&mut config);
+                (None, None)
+            }
+        };
         change(&mut config);
-        let wire = Wire::to(Arc::clone(&self.bus));
-        let store = Arc::clone(&self.store) as DynStore;
-        let shared = Shared { store, bus: Arc::clone(&wire) as DynBus };
         let runtime = OwnRuntime::new();
         let started = runtime.run(async move {
             let socket = bind(&config).unwrap();
-            Node::start_with(config, socket, shared).await.unwrap()
+            match shared {
+                Some(shared) => Node::start_with(config, socket, shared).await.unwrap(),
+                None => Node::start(config, socket).await.unwrap(),
+            }
         });
         let node = ClusterNode { node: TestNode::of(started.await), wire, runtime };
         assert!(self.nodes.insert(number, node).is_none(), "there is a node {number} already");
@@ -118,6 +155,14 @@ impl Cluster {
             };
             let acquainted = tokio::time::timeout(ACQUAINTANCE, acquainted).await;
             acquainted.expect("the nodes should know each other by now");
+        }
+    }
+
+    /// Their store inside of the process, which can be away.
+    pub(crate) fn store(&self) -> &Faulty {
+        match &self.footing {
+            Footing::Process { store, .. } => store,
+            Footing::Servers(_) => panic!("the store is a server"),
         }
     }
 

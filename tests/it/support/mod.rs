@@ -3,6 +3,7 @@
 mod client;
 mod cluster;
 mod faulty;
+mod ground;
 pub(crate) mod http;
 pub(crate) mod nats;
 mod node;
@@ -14,6 +15,7 @@ mod wire;
 pub(crate) use client::{Answer, PASSWORD, Person};
 pub(crate) use cluster::{Cluster, SECRET};
 pub(crate) use faulty::{Fault, Faulty};
+pub(crate) use ground::{Ground, on_every_ground};
 pub(crate) use node::TestNode;
 pub(crate) use shelf::{Shelf, TestBucket, on_every_shelf};
 pub(crate) use wire::Wire;
