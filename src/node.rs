@@ -28,6 +28,7 @@ use crate::http::listener::{self, Listener};
 use crate::http::probes::{self, Check, NotReady};
 use crate::http::trace::{Tracing, chain, trace};
 use crate::link::Links;
+use crate::metrics::Metrics;
 use crate::service;
 use crate::service::accounts;
 use crate::socket::{self, Endpoint, Sockets};
@@ -106,7 +107,8 @@ fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Sta
 impl Node {
     /// Starts a node that serves clients on `socket`, which makes the tests' ports free ones.
     ///
-    /// The store of a cluster is waited for, without an end; meanwhile the node answers that it is not ready.
+    /// The store of a cluster is waited for, without an end; meanwhile the node answers that it is not ready, and operators
+    /// what is known.
     /// The metrics' port is opened as configured. Many nodes can run in one process.
     ///
     /// # Errors
@@ -115,12 +117,13 @@ impl Node {
     pub async fn start(config: Config, socket: TcpListener) -> Result<Self, StartError> {
         config.check_serving()?; // Before anything is waited for.
         let identity = Identity::new();
+        let doors = Doors::open(&config, socket)?;
         let shared = if config.is_embedded() {
             assemble::open(&config, Access::Node, &identity).await?
         } else {
-            waiting::open(&config, &socket, &identity).await?
+            waiting::open(&config, &doors, &identity).await?
         };
-        let node = Self::start_as(config, socket, shared, identity).await?;
+        let node = Self::start_as(config, doors, shared, identity).await?;
         Ok(Self { has_own_store: true, ..node })
     }
 
@@ -134,18 +137,18 @@ impl Node {
         socket: TcpListener,
         shared: Shared,
     ) -> Result<Self, StartError> {
-        Self::start_as(config, socket, shared, Identity::new()).await
+        config.check_serving()?;
+        let doors = Doors::open(&config, socket)?;
+        Self::start_as(config, doors, shared, Identity::new()).await
     }
 
     async fn start_as(
         config: Config,
-        socket: TcpListener,
+        Doors { public, metrics }: Doors,
         shared: Shared,
         identity: Identity,
     ) -> Result<Self, StartError> {
-        config.check_serving()?;
-        let address = local_address("listen", config.listen, &socket)?;
-        let metrics = opened("metrics.listen", config.metrics.listen)?;
+        let address = public.address;
         let internal = opened("internal_listen", config.internal_listen)?;
         let url = internal.as_ref().map(|internal| advertised(&config, internal.address));
         let app = assemble_with(config, shared, Identity { url, ..identity }).await?;
@@ -158,12 +161,14 @@ impl Node {
             tokio::spawn(listener.serve(socket));
             links
         };
-        let Endpoint { public, internal: for_nodes, sockets } = Endpoint::new(app.clone());
-        let links = serve(public_router(&app, public), socket);
+        let Endpoint { public: clients, internal: for_nodes, sockets } = Endpoint::new(app.clone());
+        let links = serve(public_router(&app, clients), public.socket);
         let (metrics_address, internal_address) =
             (address_of(metrics.as_ref()), address_of(internal.as_ref()));
         if let Some(Opened { socket, .. }) = metrics {
-            serve(operators_router(app.clone(), links.clone()), socket);
+            let rooms = app.rooms.clone();
+            let count = move || rooms.count_presence();
+            serve(operators_router(app.metrics.clone(), links.clone(), count), socket);
         }
         let internal_links = match internal {
             Some(Opened { socket, .. }) => serve(internal_router(&app, for_nodes), socket),
@@ -205,10 +210,27 @@ impl Node {
     }
 }
 
-/// An address that is listened on beside the clients'.
+/// An address that is listened on.
 struct Opened {
     socket: TcpListener,
     address: SocketAddr,
+}
+
+/// What is open from the start on, whatever the node has to wait for.
+struct Doors {
+    /// For clients.
+    public: Opened,
+    /// For operators.
+    metrics: Option<Opened>,
+}
+
+impl Doors {
+    /// `socket` for clients, and what `config` names beside it.
+    fn open(config: &Config, socket: TcpListener) -> Result<Self, StartError> {
+        let address = local_address("listen", config.listen, &socket)?;
+        let metrics = opened("metrics.listen", config.metrics.listen)?;
+        Ok(Self { public: Opened { socket, address }, metrics })
+    }
 }
 
 fn opened(setting: &'static str, wanted: Option<SocketAddr>) -> Result<Option<Opened>, StartError> {
@@ -275,12 +297,16 @@ fn not_ready(error: &StoreError) -> NotReady {
     }
 }
 
-/// What the operator's own port serves. Nothing of it is on the public one.
-fn operators_router(app: App, links: Links) -> Router {
+/// What the operator's own port serves, `count` having counted what nobody counts by the way. Nothing of it is on the public one.
+fn operators_router(
+    metrics: Metrics,
+    links: Links,
+    count: impl Fn() + Clone + Send + Sync + 'static,
+) -> Router {
     let render = move || {
-        app.metrics.tcp_connections.set(i64::try_from(links.count()).unwrap_or(i64::MAX));
-        app.rooms.count_presence();
-        let text = app.metrics.render();
+        metrics.tcp_connections.set(i64::try_from(links.count()).unwrap_or(i64::MAX));
+        count();
+        let text = metrics.render();
         async move { ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text) }
     };
     Router::new().route("/metrics", get(render))

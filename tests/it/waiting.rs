@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{PATIENT, Place};
 use crate::support::http;
+use crate::support::nats::free_port;
 use crate::support::services::server;
 
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -22,7 +23,8 @@ fn config(uri: &Secret, folder: &tempfile::TempDir) -> Option<Config> {
     let mut config = Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         internal_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-        metrics: MetricsConfig { listen: None },
+        // A port that is known before the node has started.
+        metrics: MetricsConfig { listen: Some(SocketAddr::from(([127, 0, 0, 1], free_port()))) },
         data_dir: folder.path().to_owned(),
         store: StoreUrl::Mongodb { uri: uri.clone() },
         bus: BusUrl::Nats { url: Secret::new(nats) },
@@ -52,6 +54,18 @@ async fn answer(address: SocketAddr, path: &str) -> (u16, String) {
     (asked.status().as_u16(), asked.text().await.unwrap())
 }
 
+/// Whether operators are told what the node is and counts, by themselves.
+async fn tells_operators(metrics: SocketAddr, clients: SocketAddr) {
+    let (status, text) = answer(metrics, "/metrics").await;
+    assert_eq!(status, 200, "{text}");
+    let told = |name: &str| text.lines().any(|line| line.starts_with(name));
+    assert!(
+        told("natter_build_info{") && told("natter_bus_up ") && told("natter_tcp_connections ")
+    );
+    assert_eq!(answer(metrics, "/readyz").await.0, 404);
+    assert_ne!(answer(clients, "/metrics").await.0, 200);
+}
+
 /// Asks until the node is as far as `there` says.
 async fn until(address: SocketAddr, there: impl Fn(&(u16, String)) -> bool) -> (u16, String) {
     let deadline = Instant::now() + DEADLINE;
@@ -71,9 +85,10 @@ async fn a_node_waits_for_the_indexes_of_its_store_and_says_which_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let Some(config) = config(&place.uri, &folder) else { return };
     let socket = bind(&config).unwrap();
-    let address = socket.local_addr().unwrap();
+    let (address, metrics) = (socket.local_addr().unwrap(), config.metrics.listen.unwrap());
     let started = tokio::spawn(Node::start(config, socket));
     let (status, body) = until(address, |(_, body)| body.contains("natter migrate")).await;
+    tells_operators(metrics, address).await;
     assert_eq!(status, 503);
     assert!(body.contains("events_client_id"), "{body}");
     assert_eq!(answer(address, "/livez").await.0, 200);
@@ -84,6 +99,7 @@ async fn a_node_waits_for_the_indexes_of_its_store_and_says_which_is_missing() {
     let node = timeout(DEADLINE, started).await.unwrap().unwrap().unwrap();
     until(address, |(status, _)| *status == 200).await;
     assert_eq!(answer(address, "/users/me").await.0, 401);
+    tells_operators(metrics, address).await;
     let hurry = CancellationToken::new();
     hurry.cancel();
     node.drain(&hurry).await;
@@ -99,11 +115,12 @@ async fn a_node_starts_without_its_store_and_is_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let Some(config) = config(&Secret::new(uri), &folder) else { return };
     let socket = bind(&config).unwrap();
-    let address = socket.local_addr().unwrap();
+    let (address, metrics) = (socket.local_addr().unwrap(), config.metrics.listen.unwrap());
     let started = tokio::spawn(Node::start(config, socket));
     let (_, body) = until(address, |(status, _)| *status == 503).await;
     assert!(body.contains("The store does not answer.") && !body.contains("hunter2"), "{body}");
     assert_eq!(answer(address, "/livez").await.0, 200);
+    tells_operators(metrics, address).await;
     assert!(!started.is_finished());
     started.abort();
     assert!(started.await.is_err_and(|ended| ended.is_cancelled()));
