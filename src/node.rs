@@ -189,6 +189,11 @@ impl Node {
         })
     }
 
+    /// Returns once the store was restored beneath this node: it has to end, and to begin anew.
+    pub async fn outlived(&self) {
+        self.app.rooms.outlived().await;
+    }
+
     /// Where clients connect.
     pub fn addr(&self) -> SocketAddr {
         self.address

@@ -1,6 +1,8 @@
 //! `natter serve`: from the configuration to the signal that ends it.
 
 use std::io::{self, IsTerminal};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -13,12 +15,33 @@ use crate::node::{self, Node};
 /// The code of a process that a second Ctrl-C ended, as a shell gives it.
 const INTERRUPTED: i32 = 130;
 
+/// How a node has ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// As it was told to.
+    Told,
+    /// Because its store was restored beneath it.
+    Outlived,
+}
+
 /// Runs a node until SIGTERM or Ctrl-C.
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     let config = Config::load(sources)?;
     log::init(&config.log);
     raise_file_limit();
-    runtime()?.block_on(serve(config))
+    match runtime()?.block_on(serve(config))? {
+        Ended::Told => Ok(()),
+        Ended::Outlived => Err(Failure::other(begin_anew())),
+    }
+}
+
+/// Becomes a new process of the same command, so that nothing is left of what this one knew of the store; answers only if
+/// that is not possible.
+fn begin_anew() -> io::Error {
+    match std::env::current_exe() {
+        Ok(natter) => Command::new(natter).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    }
 }
 
 /// Every connection is an open file, and the usual soft limit of 1,024 is for programs that use
@@ -30,13 +53,13 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config) -> Result<Ended, Failure> {
     let mut signals = Signals::listen().map_err(Failure::other)?;
     let socket = node::bind(&config)?;
     let node = tokio::select! {
         node = Node::start(config, socket) => node?,
         // Nobody is served yet: a node that waits for its store goes at once.
-        _ = signals.next() => return Ok(()),
+        _ = signals.next() => return Ok(Ended::Told),
     };
     tracing::info!(
         address = %node.addr(),
@@ -49,18 +72,31 @@ async fn serve(config: Config) -> Result<(), Failure> {
         print(&format!("natter is at http://{} (Ctrl-C ends it)\n", reachable(&node)));
     }
     let hurry = CancellationToken::new();
-    if signals.next().await == Told::AtOnce {
-        hurry.cancel();
-    }
+    let mut ended = tokio::select! {
+        told = signals.next() => {
+            if told == Told::AtOnce {
+                hurry.cancel();
+            }
+            Ended::Told
+        }
+        () = node.outlived() => {
+            tracing::error!("beginning anew, for the store was restored: every client comes back");
+            hurry.cancel();
+            Ended::Outlived
+        }
+    };
     let mut drained = Box::pin(node.drain(&hurry));
     loop {
         tokio::select! {
-            () = &mut drained => return Ok(()),
-            told = signals.next() => match told {
-                Told::AtOnce if hurry.is_cancelled() => std::process::exit(INTERRUPTED),
-                Told::AtOnce => hurry.cancel(),
-                Told::InTime => {}
-            },
+            () = &mut drained => return Ok(ended),
+            told = signals.next() => {
+                match told {
+                    Told::AtOnce if hurry.is_cancelled() => std::process::exit(INTERRUPTED),
+                    Told::AtOnce => hurry.cancel(),
+                    Told::InTime => {}
+                }
+                ended = Ended::Told;
+            }
         }
     }
 }

@@ -10,6 +10,9 @@ use crate::service::Result;
 /// How often the job is meant to run: with it, a revocation has closed every socket within 2 s.
 pub const INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long messages are taken while nobody can tell whose session was revoked. Also the longest that one run may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How much is looked at twice: for a revocation that was stored a little after its time was taken,
 /// and for clocks that differ.
 const OVERLAP: Duration = Duration::from_secs(5);

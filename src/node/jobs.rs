@@ -1,6 +1,8 @@
 //! Runs what a node does by the clock.
 
-use tokio::time::{Instant, MissedTickBehavior};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -10,6 +12,9 @@ use crate::jobs::stays::{self, Stays};
 use crate::jobs::{deletions, media_gc, revocations};
 use crate::service::spending;
 
+/// How often it is looked whether the store was restored.
+const EPOCH: Duration = Duration::from_secs(5);
+
 /// Starts every job. They end with `stop`, between two runs or, as each is safe to run twice, in
 /// the middle of one.
 pub(crate) fn start(app: App, stop: CancellationToken) {
@@ -17,21 +22,25 @@ pub(crate) fn start(app: App, stop: CancellationToken) {
     if app.bus.reaches_others() {
         tokio::spawn(stop.clone().run_until_cancelled_owned(follow_stays(app.clone())));
         tokio::spawn(stop.clone().run_until_cancelled_owned(spending::follow(app.clone())));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(follow_epoch(app.clone())));
     }
     tokio::spawn(stop.clone().run_until_cancelled_owned(finish_deletions(app.clone())));
     tokio::spawn(stop.run_until_cancelled_owned(collect_media(app)));
 }
 
 async fn follow_revocations(app: App) {
-    let mut since = Timestamp::now();
+    let (mut since, mut answered) = (Timestamp::now(), Instant::now());
     let mut ticks = tokio::time::interval(revocations::INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match revocations::run_once(&app, since, Timestamp::now()).await {
-            Ok(seen) => since = seen,
-            Err(error) => tracing::warn!(%error, "revocations are looked for again"),
+        let run = revocations::run_once(&app, since, Timestamp::now());
+        match timeout(revocations::PATIENCE, run).await {
+            Ok(Ok(seen)) => (since, answered) = (seen, Instant::now()),
+            Ok(Err(error)) => tracing::warn!(%error, "revocations are looked for again"),
+            Err(elapsed) => tracing::warn!(%elapsed, "revocations are looked for again"),
         }
+        app.rooms.set_silent(answered.elapsed() >= revocations::PATIENCE);
     }
 }
 
@@ -43,6 +52,18 @@ async fn follow_stays(app: App) {
         ticks.tick().await;
         if let Err(error) = stays.run_once(&app, Timestamp::now()).await {
             tracing::warn!(%error, "changes of memberships are looked for again");
+        }
+    }
+}
+
+/// A node that was stopped for a while, or cut off, may hear nobody who tells it that the store was restored.
+async fn follow_epoch(app: App) {
+    let mut ticks = tokio::time::interval(EPOCH);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = app.rooms.check_epoch().await {
+            tracing::debug!(%error, "the epoch of the store is looked at again");
         }
     }
 }

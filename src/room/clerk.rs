@@ -61,6 +61,7 @@ impl Rooms {
             .and_then(|count| Arc::clone(&ways.clerk.places).try_acquire_many_owned(count).ok());
         // Whoever asked goes another way after that time, and tells its clients what comes of it.
         let is_late = asker.at.0.saturating_add(MILLIS) < Timestamp::now().0;
+        let takes_some = !is_late && self.0.standing.refuses().is_none();
         let (tell, told) = mpsc::unbounded_channel();
         let mut receipt = Vec::new();
         let mut taken = Vec::new();
@@ -68,7 +69,7 @@ impl Rooms {
             let parcel = serde_json::from_str::<Parcel>(command.get()).ok();
             match parcel.and_then(|parcel| parcel.open().ok()) {
                 Some((room, turn, command))
-                    if !is_late && self.0.peers.owner_of(room).is_none() =>
+                    if takes_some && self.0.peers.owner_of(room).is_none() =>
                 {
                     let tell = tell.clone();
                     let reply = Box::new(move |outcome| drop(tell.send((nth, outcome))));

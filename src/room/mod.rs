@@ -26,6 +26,7 @@ mod peers;
 mod presence;
 mod promises;
 mod revocation;
+mod standing;
 mod sweep;
 mod typing;
 mod ways;
@@ -61,6 +62,7 @@ use errands::{Errand, Heard};
 use hub::Hub;
 use last_seen::LastSeen;
 use presence::Ticked;
+use standing::Standing;
 use ways::Ways;
 
 /// How long a room stays live after its last connection.
@@ -90,6 +92,7 @@ struct Inner {
     attended: Mutex<HashMap<UserId, AbortHandle>>,
     live: Mutex<HashMap<RoomId, Entry>>,
     ways: Ways,
+    standing: Standing,
     /// Ends what listens to other nodes at once when the rooms go, so that nobody asks in vain.
     _serving: Option<Serving>,
 }
@@ -138,12 +141,15 @@ impl Rooms {
             attended: Mutex::default(),
             live: Mutex::default(),
             ways: Ways::new(),
+            standing: Standing::new(),
         });
         let (hub, last_seen) = (Arc::clone(&inner.hub), LastSeen::new(Arc::clone(&inner.store)));
         tokio::spawn(tell_presence(Arc::downgrade(&inner), hub, last_seen));
         tokio::spawn(let_idle_go(Arc::downgrade(&inner)));
         if inner.peers.reach_others() {
             tokio::spawn(sweep::follow_losses(Arc::downgrade(&inner)));
+            let doubts = Arc::clone(&inner.peers.doubts);
+            tokio::spawn(standing::follow_doubts(Arc::downgrade(&inner), doubts));
         }
         tokio::spawn(echoes::tell(Arc::downgrade(&inner), inner.peers.echoes.clone()));
         tokio::spawn(entering::take_in_entered(Arc::downgrade(&inner), entering));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::echoes::Echoes;
@@ -35,6 +35,8 @@ pub struct Peers {
     nodes: Nodes,
     epoch: Epoch,
     pub(super) echoes: Echoes,
+    /// Stirred when another node tells of another epoch.
+    pub(super) doubts: Arc<Notify>,
     /// Numbers the changes of presence.
     numbers: Arc<AtomicU64>,
 }
@@ -43,8 +45,8 @@ impl Peers {
     /// The place of the node whose seal it is, among `nodes`, and whose positions belong to `epoch`.
     pub fn new(bus: DynBus, seal: Seal, nodes: Nodes, epoch: Epoch) -> Self {
         let link = bus.link();
-        let (echoes, numbers) = (Echoes::default(), Arc::default());
-        Self { bus, link, seal, nodes, epoch, echoes, numbers }
+        let (echoes, doubts, numbers) = (Echoes::default(), Arc::default(), Arc::default());
+        Self { bus, link, seal, nodes, epoch, echoes, doubts, numbers }
     }
 
     /// Whether none of them is reached.
@@ -253,7 +255,8 @@ async fn ask_again(room: Weak<LiveRoom>) {
 
 async fn take_frame(peers: &Peers, room: &LiveRoom, frame: Frame) {
     if frame.epoch != peers.epoch {
-        return; // Of another life of the store: nothing in it is of this log.
+        // Of another life of the store: nothing in it is of this log, or this node is of the past.
+        return peers.doubts.notify_one();
     }
     match frame.events() {
         Ok(events) if frame.room == room.id => {

@@ -166,6 +166,9 @@ impl Rooms {
         let mut asked = Asked::new(room, command, Instant::now() + DEADLINE, reply);
         asked.turn = lane.as_ref().map(Lane::turn);
         asked.lane = lane;
+        if let Some(refused) = self.0.standing.refuses() {
+            return asked.refuse(refused);
+        }
         asked.held().open = Some(self.0.ways.open.token());
         let live = match self.way(room) {
             Way::Here(_) => match self.place_here(&mut asked).await {

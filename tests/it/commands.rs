@@ -14,7 +14,7 @@ use crate::support::http;
 const SOON: Duration = Duration::from_secs(20);
 
 /// `natter` with nothing in its environment but `variables`, in a folder of its own.
-fn natter(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+pub(crate) fn natter(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_natter"));
     command.args(arguments).env_clear().envs(variables.iter().copied()).current_dir(folder);
     command.stdin(Stdio::null()).kill_on_drop(true);

@@ -22,6 +22,7 @@ mod memberships;
 mod messages;
 mod node;
 mod nodes;
+mod restored;
 mod revocations;
 mod rooms;
 mod sockets;

@@ -1,4 +1,4 @@
-//! What the bus loses is found in the store.
+//! What the bus loses is found in the store, and what is said without a store is refused.
 
 use std::sync::atomic::Ordering;
 
@@ -6,7 +6,9 @@ use natter::bus::Subject;
 use natter::domain::UserId;
 use serde_json::json;
 
-use crate::support::Cluster;
+use super::online::patient;
+use crate::sockets::enter;
+use crate::support::{Cluster, DEADLINE};
 
 #[tokio::test]
 async fn without_a_bus_nodes_still_hear_what_is_said_on_others() {
@@ -64,4 +66,52 @@ async fn whose_session_is_revoked_is_cut_off_on_every_node_without_a_bus() {
     his.wait("the end", |tape| tape.disconnected.load(Ordering::SeqCst)).await;
     ann.post("/users/me/log-out-everywhere", json!({})).await;
     hers.wait("the end", |tape| tape.disconnected.load(Ordering::SeqCst)).await;
+}
+
+#[tokio::test]
+async fn once_the_store_is_silent_for_long_what_is_said_is_refused_at_once_and_stored_when_it_comes_again()
+ {
+    let cluster = Cluster::with(2, patient).await;
+    let ann = cluster.node(0).sign_up("ann").await;
+    let room = ann.create_room("Silent").await;
+    let (mut here, _) = enter(cluster.node(0), &ann, &room).await;
+    let (mut there, _) = enter(cluster.node(1), &ann, &room).await;
+    let said = |words: &str| json!({"content": words, "client_id": words});
+    assert_eq!(here.ask("chat", said("before")).await["ok"], true);
+    cluster.store().set_away(true);
+    // Nobody knows what becomes of the first; what waits behind it is not tried.
+    let first = here.ask("chat", said("first")).await;
+    assert_eq!(first["error"]["code"], "unknown", "{first}");
+    for socket in [&mut here, &mut there] {
+        let refused = async {
+            loop {
+                let answer = socket.ask("chat", said("second")).await;
+                match answer["error"]["code"].as_str().unwrap() {
+                    "unavailable" => break answer,
+                    code => assert!(["overloaded", "unknown"].contains(&code), "{answer}"),
+                }
+            }
+        };
+        let refused = tokio::time::timeout(DEADLINE, refused).await.expect("to be refused ahead");
+        assert_eq!(refused["error"]["retry_after"], 1, "{refused}");
+    }
+    let commits = || {
+        let of = |node| cluster.node(node).app().metrics.queue_refusals.clone();
+        of(0).with_label_values(&["writer"]).get() + of(1).with_label_values(&["writer"]).get()
+    };
+    let before = commits();
+    for nth in 0..50 {
+        for socket in [&mut here, &mut there] {
+            let answer = socket.ask("chat", said(&format!("{nth}"))).await;
+            assert_eq!(answer["error"]["code"], "unavailable", "{answer}");
+        }
+    }
+    assert_eq!(commits(), before, "none of it waits for a writer");
+
+    cluster.store().set_away(false);
+    for words in ["first", "second"] {
+        let stored = async { while here.ask("chat", said(words)).await["ok"] != json!(true) {} };
+        tokio::time::timeout(DEADLINE, stored).await.expect("to be stored");
+    }
+    assert_eq!(ann.words(&room, "").await, ["before", "first", "second"]);
 }

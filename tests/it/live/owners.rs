@@ -90,6 +90,23 @@ async fn whoever_is_told_a_position_finds_that_their_node_has_delivered_up_to_it
 }
 
 #[tokio::test]
+async fn an_owner_whose_store_is_silent_takes_nothing_and_whoever_asked_goes_the_direct_way() {
+    let fleet = Fleet::of(2).await;
+    let (here, owner) = (fleet.node(fleet.others()[0]), fleet.node(fleet.owner()));
+    owner.rooms.set_silent(true);
+    let mut speaker = Speaker::new(&fleet.hall.owner, "s");
+    speaker.talk(&fleet.hall, here, 20).await;
+    speaker.check(&fleet.line(1).await);
+    assert!(here.direct("bounced") > 0);
+    assert_eq!(owner.appends(), 0);
+    let user = &fleet.hall.owner;
+    let refused = owner.commit(&fleet.hall, command(user, post(user, "?"))).await;
+    assert!(matches!(refused, Err(Refused::Unavailable(_))));
+    owner.rooms.set_silent(false);
+    assert_eq!(owner.say(&fleet.hall, user, "again").await.event.seq.0, 22);
+}
+
+#[tokio::test]
 async fn a_receipt_that_is_lost_costs_a_moment_and_nothing_else() {
     let fleet = Fleet::of(2).await;
     let (here, owner) = (fleet.node(fleet.others()[0]), fleet.node(fleet.owner()));

@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt;
 use natter::bus::codec::{Frame, Word};
 use natter::bus::seal::Seal;
 use natter::bus::{Bus, DynBus, Link, LocalBus, MAX_PAYLOAD, Replies, Subject, Subscription};
 use natter::domain::{BootId, Epoch, Generation, Role, Seq};
 use natter::keys::Keys;
-use natter::room::{Change, Scope};
+use natter::room::{Change, Refused, Scope};
+use natter::store::DynStore;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::hall::{Hall, added, command, connection, post, rooms_over, seal, sign_up};
+use super::hall::{DEADLINE, Hall, added, command, connection, post, rooms_over, seal, sign_up};
+use crate::support::Faulty;
 
 /// A bus that hands on what it likes.
 struct Lossy<F> {
@@ -105,10 +108,12 @@ async fn what_the_bus_loses_is_read_from_the_store() {
 async fn a_last_frame_that_is_lost_is_made_good_for_by_an_echo() {
     let hall = Hall::new().await;
     let bus = Lossy::bus(MAX_PAYLOAD, |_, text| !text.contains("\"events\""));
-    let (here, there) = (rooms_over(&hall.store, &bus).await, rooms_over(&hall.store, &bus).await);
+    let store = Faulty::new(Arc::clone(&hall.store), []);
+    let read: DynStore = store.clone();
+    let (here, there) = (rooms_over(&hall.store, &bus).await, rooms_over(&read, &bus).await);
     let (_connection, tape) = hall.listen_on(&there, &hall.owner, 1).await;
-    // Until then a room that has just become live looks into the store by itself.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    // A room that has just become live looks into the store by itself, twice more; from then on it has to be told.
+    timeout(DEADLINE, store.has_told_tails(3)).await.unwrap();
     for nth in 0..3 {
         let change = post(&hall.owner, &nth.to_string());
         here.commit(hall.room, command(&hall.owner, change)).await.unwrap();
@@ -201,6 +206,30 @@ async fn what_is_forged_or_not_understood_changes_nothing() {
     hall.say(&hall.owner, "also true").await.unwrap();
     tape.wait_for(3).await;
     assert_eq!(tape.lasting(), [(2, "true".to_owned()), (3, "also true".to_owned())]);
+}
+
+#[tokio::test]
+async fn who_hears_of_another_epoch_looks_whether_the_store_has_it() {
+    let hall = Hall::new().await;
+    let (_connection, tape) = hall.listen(&hall.owner, 1).await;
+    let subject = Subject::room_events(hall.room);
+    let told_by = |epoch: Epoch| {
+        let frame = Frame::tail(epoch, hall.room, Seq(1000));
+        hall.bus.publish(&subject, seal().seal(&subject, &frame));
+    };
+    // Whoever says that is of the past: what they say is not of this log, and everything goes on.
+    let epoch = hall.store.epoch().await.unwrap();
+    told_by(Epoch(!epoch.0));
+    hall.say(&hall.owner, "still here").await.unwrap();
+    tape.wait_for(2).await;
+    assert!(hall.rooms.outlived().now_or_never().is_none());
+    // Now this node is of the past, and hears of it.
+    let renewed = hall.store.renew_epoch().await.unwrap();
+    told_by(renewed);
+    timeout(DEADLINE, hall.rooms.outlived()).await.unwrap();
+    let refused = hall.say(&hall.owner, "of another life").await;
+    assert!(matches!(refused, Err(Refused::Unavailable(_))));
+    assert_eq!(hall.tail().await, 2, "nothing is stored with positions of the past");
 }
 
 #[tokio::test]

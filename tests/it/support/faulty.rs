@@ -11,7 +11,7 @@ use natter::domain::membership::ReadMarker;
 use natter::domain::room::Tail;
 use natter::domain::*;
 use natter::store::*;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// What happens to an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     Hangs,
     /// It is carried out, and never ends.
     HangsAfter,
+    /// It is carried out once it is released.
+    Held,
 }
 
 /// Another store with faults in front of it, one for each append to come. Closing it closes nothing: nodes that share a store end
@@ -36,8 +38,12 @@ pub(crate) struct Faulty {
     is_away: AtomicBool,
     /// Whether the state of rooms cannot be read.
     is_blind: AtomicBool,
-    /// Whether an append has hung.
+    /// Whether an append hangs, or has.
     hung: watch::Sender<bool>,
+    /// Lets go what is held.
+    released: Notify,
+    /// How often the tail of a room was told.
+    tails: watch::Sender<usize>,
 }
 
 impl Faulty {
@@ -45,7 +51,9 @@ impl Faulty {
     pub(crate) fn new(inner: DynStore, faults: impl IntoIterator<Item = Fault>) -> Arc<Self> {
         let faults = Mutex::new(faults.into_iter().collect());
         let (is_blind, hung) = (AtomicBool::new(false), watch::Sender::new(false));
-        Arc::new(Self { inner, faults, is_away: AtomicBool::new(false), is_blind, hung })
+        let (is_away, tails) = (AtomicBool::new(false), watch::Sender::new(0));
+        let released = Notify::new();
+        Arc::new(Self { inner, faults, is_away, is_blind, hung, released, tails })
     }
 
     /// The next appends meet `faults`.
@@ -58,9 +66,20 @@ impl Faulty {
         self.is_blind.store(is_blind, Ordering::SeqCst);
     }
 
-    /// Waits until an append has hung.
+    /// Lets go of the append that is held.
+    pub(crate) fn release(&self) {
+        self.hung.send_replace(false);
+        self.released.notify_one();
+    }
+
+    /// Waits until an append hangs.
     pub(crate) async fn has_hung(&self) {
         self.hung.subscribe().wait_for(|hung| *hung).await.unwrap();
+    }
+
+    /// Waits until the tails of rooms have been asked for and told so often.
+    pub(crate) async fn has_told_tails(&self, times: usize) {
+        self.tails.subscribe().wait_for(|told| *told >= times).await.unwrap();
     }
 
     async fn hang(&self) -> Appended {
@@ -165,6 +184,11 @@ impl LogStore for Faulty {
                 Appended::Unknown(lost())
             }
             Fault::Hangs => self.hang().await,
+            Fault::Held => {
+                self.hung.send_replace(true);
+                self.released.notified().await;
+                self.inner.append(events).await
+            }
             Fault::HangsAfter => {
                 drop(self.inner.append(events).await);
                 self.hang().await
@@ -173,7 +197,9 @@ impl LogStore for Faulty {
     }
 
     async fn tail(&self, room: RoomId) -> Result<Option<Tail>> {
-        self.inner()?.tail(room).await
+        let tail = self.inner()?.tail(room).await;
+        self.tails.send_modify(|told| *told += 1);
+        tail
     }
 
     async fn tails(&self, rooms: &[RoomId]) -> Result<Vec<(RoomId, Seq)>> {
