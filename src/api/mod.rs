@@ -5,6 +5,7 @@
 pub mod asyncapi;
 mod error;
 mod events;
+pub(crate) mod malformed;
 mod messages;
 mod requests;
 mod rooms;

@@ -16,10 +16,18 @@ use serde::de::DeserializeOwned;
 
 use super::body;
 use super::error::Refusal;
-use super::malformed::{self, Broken};
+use crate::api::malformed::{self, Broken};
 use crate::app::App;
 use crate::client::{ClientAddress, client_address};
 use crate::service::Error;
+
+fn in_body(Broken { field, message }: Broken) -> Error {
+    Error::invalid(field, message)
+}
+
+fn in_query(Broken { field, message }: Broken) -> Error {
+    Error::MalformedParameter(format!("{field} {message}."))
+}
 
 /// A JSON body, and a JSON answer.
 ///
@@ -34,7 +42,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let detail = "The body must be application/json.";
         let body = body_of_type(request, state, is_json, detail).await?;
-        malformed::json(&body).map(Self).map_err(|broken| broken.in_body().into())
+        malformed::json(&body).map(Self).map_err(|broken| in_body(broken).into())
     }
 }
 
@@ -58,7 +66,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
         }
         let detail = "The body must be application/x-www-form-urlencoded.";
         let body = body_of_type(request, state, is_form, detail).await?;
-        malformed::form(&body).map(Self).map_err(|broken| broken.in_body().into())
+        malformed::form(&body).map(Self).map_err(|broken| in_body(broken).into())
     }
 }
 
@@ -71,7 +79,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
         let query = parts.uri.query().unwrap_or_default();
-        malformed::form(query.as_bytes()).map(Self).map_err(Broken::in_query)
+        malformed::form(query.as_bytes()).map(Self).map_err(in_query)
     }
 }
 

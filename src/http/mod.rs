@@ -16,7 +16,6 @@ mod error;
 mod extract;
 mod join_requests;
 pub(crate) mod listener;
-mod malformed;
 mod media;
 mod members;
 mod messages;

@@ -72,6 +72,9 @@ pub async fn prepare(
     spending::message(app, author.id)?;
     let named = new.attachment_id.as_deref();
     let named = named.map(|id| parse_id("attachment_id", id)).transpose()?;
+    if inline.is_some() && named.is_some() {
+        return Err(Error::invalid("attachment_id", "must not be given beside a file"));
+    }
     if new.content.len() > MessageText::MAX_BYTES {
         let most = MessageText::MAX_BYTES;
         return Err(Error::TooLarge(format!("The text must be at most {most} bytes of UTF-8.")));

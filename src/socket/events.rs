@@ -9,6 +9,7 @@ use socketioxide::extract::Data;
 use socketioxide::handler::{FromMessageParts, Value};
 use socketioxide::socket::Socket;
 
+use crate::api::malformed::{self, Broken, Payload};
 use crate::api::{
     ChatRequest, MarkReadRequest, MoreMessagesRequest, NewMessage, RoomRequest, TypingRequest,
 };
@@ -87,17 +88,11 @@ fn payload<T: DeserializeOwned>(
     socket: &Arc<Socket<LocalAdapter>>,
     value: &mut Value,
 ) -> Result<T, Error> {
-    match Data::<T>::from_message_parts(socket, value, &None) {
-        Ok(Data(payload)) => Ok(payload),
-        Err(error) => Err(Error::invalid("payload", in_our_words(&error.to_string()))),
+    match Data::<Payload<T>>::from_message_parts(socket, value, &None) {
+        Ok(Data(Payload(payload))) => Ok(payload),
+        Err(error) => {
+            let Broken { field, message } = malformed::of_payload(&error.to_string());
+            Err(Error::invalid(field, message))
+        }
     }
-}
-
-/// What the parser says of a payload, without the names of the program's types and without a place in the packet.
-fn in_our_words(error: &str) -> String {
-    let words = error.rsplit_once(" at line ").map_or(error, |(words, _place)| words);
-    if words.contains("expected struct ") || words.contains("element not found") {
-        return "must be an object".to_owned();
-    }
-    format!("is malformed: {words}")
 }

@@ -1,32 +1,72 @@
 //! Reads JSON and forms, and says of what cannot be read which field is wrong and what would be right.
 //!
-//! serde's own words name types of the program and repeat what the client sent; these do neither.
+//! serde's own words name types of the program and repeat what the client sent, which may be megabytes; these do neither.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::DeserializeOwned;
-
-use crate::domain::Invalid;
-use crate::service::Error;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The field that cannot be read, and why.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Broken {
-    field: Cow<'static, str>,
-    message: Cow<'static, str>,
+    /// Its name, or `body` or `payload` for all of it.
+    pub(crate) field: Cow<'static, str>,
+    /// The rest of the sentence.
+    pub(crate) message: Cow<'static, str>,
 }
 
-impl Broken {
-    /// As the refusal of a body.
-    pub(crate) fn in_body(self) -> Error {
-        Error::Invalid(vec![Invalid::new(self.field, self.message)])
-    }
+/// The payload of an event, which has to be an object: out of an array serde would make any struct.
+#[derive(Debug)]
+pub(crate) struct Payload<T>(pub(crate) T);
 
-    /// As the refusal of a query.
-    pub(crate) fn in_query(self) -> Error {
-        Error::MalformedParameter(format!("{} {}.", self.field, self.message))
+/// Stands before the field and before the message where an error of [`Payload`] tells a [`Broken`]. No other error holds it.
+const TOLD: char = '\u{1}';
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Payload<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                serde_path_to_error::deserialize(MapAccessDeserializer::new(map)).map_err(|error| {
+                    let (path, words) = (error.path().to_string(), error.inner().to_string());
+                    let Broken { field, message } = describe(&path, &words);
+                    A::Error::custom(format_args!("{TOLD}{field}{TOLD}{message}"))
+                })
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
     }
 }
+
+/// What is wrong with a [`Payload`], by the error that came of reading it.
+pub(crate) fn of_payload(error: &str) -> Broken {
+    let words = error.rsplit_once(" at line ").map_or(error, |(words, _position)| words);
+    let told = words.strip_prefix(TOLD).and_then(|told| told.split_once(TOLD));
+    let (field, message) = match told {
+        // The path to what is no JSON may be of the client's making.
+        Some((_, MALFORMED)) => ("payload", MALFORMED),
+        Some(told) => told,
+        None if words.ends_with("expected an object") || words.contains("element not found") => {
+            ("payload", "must be an object")
+        }
+        None => ("payload", MALFORMED),
+    };
+    Broken { field: field.to_owned().into(), message: message.to_owned().into() }
+}
+
+const MALFORMED: &str = "is malformed";
 
 /// Reads a JSON body. An array is none: serde would read it into any struct.
 pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Broken> {
@@ -109,7 +149,7 @@ fn words_of_parsing(words: &str) -> Cow<'static, str> {
         }
         _ if words.contains("provided string was not") => "must be true or false".into(),
         _ if words.starts_with("must ") && words.len() <= 200 => words.to_owned().into(),
-        _ => "is malformed".into(),
+        _ => MALFORMED.into(),
     }
 }
 
@@ -169,6 +209,38 @@ mod tests {
             (r#"{"name": "a"} x"#, "body", "must be a single JSON value"),
         ] {
             assert_eq!(broken(body), (field.to_owned(), message.to_owned()), "{body}");
+        }
+    }
+
+    fn broken_payload(payload: &str) -> (String, String) {
+        let error = serde_json::from_str::<Payload<Body>>(payload).unwrap_err();
+        let Broken { field, message } = of_payload(&error.to_string());
+        (field.into_owned(), message.into_owned())
+    }
+
+    #[test]
+    fn a_broken_payload_names_the_field_and_repeats_nothing() {
+        let long = "x".repeat(1_000_000);
+        for (payload, field, message) in [
+            ("{}".to_owned(), "name", "is missing"),
+            (
+                format!(r#"{{"name": "a", "count": "{long}"}}"#),
+                "count",
+                "must be a whole number within bounds",
+            ),
+            (format!(r#"{{"name": "a", "kind": "{long}"}}"#), "kind", "must be `one` or `two`"),
+            (
+                r#"{"name": "a", "inner": {"flag": 1}}"#.to_owned(),
+                "inner.flag",
+                "must be a boolean",
+            ),
+            (format!(r#"{{"{long}": nul}}"#), "payload", "is malformed"),
+            (format!(r#"["{long}", 1, null, null, null]"#), "payload", "must be an object"),
+            (format!(r#""{long}""#), "payload", "must be an object"),
+            ("null".to_owned(), "payload", "must be an object"),
+            ("{".to_owned(), "payload", "is malformed"),
+        ] {
+            assert_eq!(broken_payload(&payload), (field.to_owned(), message.to_owned()));
         }
     }
 
