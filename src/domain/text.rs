@@ -67,6 +67,30 @@ fn check_marks(field: &'static str, text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// Whether a word of `text` mixes letters of alphabets that share their looks, as the `а` of `аdmin` may be Cyrillic: nobody
+/// writes so, but to be taken for somebody else.
+pub(crate) fn mixes_alphabets(text: &str) -> bool {
+    let folded = fold(text);
+    folded.split([' ', '.', '_', '-', '\'']).any(|word| {
+        let mut alphabets = word.chars().filter_map(alphabet);
+        let first = alphabets.next();
+        alphabets.any(|other| Some(other) != first)
+    })
+}
+
+/// Which of the alphabets that share their looks a folded letter is of.
+fn alphabet(c: char) -> Option<&'static str> {
+    match c {
+        'a'..='z' | '\u{df}'..='\u{2af}' | '\u{1e00}'..='\u{1eff}' => Some("Latin"),
+        '\u{370}'..='\u{3ff}' | '\u{1f00}'..='\u{1fff}' => Some("Greek"),
+        '\u{400}'..='\u{52f}' | '\u{1c80}'..='\u{1c8f}' => Some("Cyrillic"),
+        '\u{530}'..='\u{58f}' => Some("Armenian"),
+        '\u{13a0}'..='\u{13ff}' | '\u{ab70}'..='\u{abbf}' => Some("Cherokee"),
+        '\u{2c80}'..='\u{2cff}' => Some("Coptic"),
+        _ => None,
+    }
+}
+
 /// The form under which two names are the same: compatibility-normalised and case-folded.
 pub(crate) fn fold(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization;
@@ -107,6 +131,27 @@ mod tests {
     fn stacks_of_marks_are_refused_and_writing_is_not() {
         assert!(check_prose("content", &format!("a{}", "\u{301}".repeat(11))).is_err());
         assert!(check_prose("content", &"e\u{301}".repeat(1000)).is_ok());
+    }
+
+    #[test]
+    fn a_word_in_two_alphabets_that_look_alike_is_told_from_writing() {
+        for wrong in ["\u{430}dmin", "alic\u{435}", "Ann.B\u{3bf}b", "\u{3b1}\u{430}", "x\u{561}"] {
+            assert!(mixes_alphabets(wrong), "{wrong}");
+        }
+        for right in [
+            "Zoë Müller",
+            "Ærøskøbing",
+            "Анна Петрова",
+            "Anna-Петрова",
+            "Ελένη7",
+            "ann_b",
+            "محمد2",
+            "田中ken",
+            "Nguyễn",
+            "Ａｎｎ",
+        ] {
+            assert!(!mixes_alphabets(right), "{right}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::text::{Invalid, check_name, fold};
+use super::text::{Invalid, check_name, fold, mixes_alphabets};
 use super::{Timestamp, UserId};
 
 /// Counts the revocations of an account. A token carries the generation of its issue and is refused once
@@ -98,7 +98,7 @@ fn is_domain(text: &str) -> bool {
 }
 
 /// A name that others see: 1 to 64 characters, letters, digits, single blanks and `. _ - '` between them.
-/// It holds no `@`, so that a sign-in name is never mistaken for an address.
+/// It holds no `@`, so that a sign-in name is never mistaken for an address, and no word of Latin and Cyrillic letters, say.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Username(String);
 
@@ -151,6 +151,10 @@ impl Username {
         }
         if !text.chars().any(char::is_alphanumeric) {
             return Err(Invalid::new("username", "must hold a letter or a digit"));
+        }
+        if mixes_alphabets(&text) {
+            let message = "must not mix letters of several alphabets in one word";
+            return Err(Invalid::new("username", message));
         }
         if Self::RESERVED.contains(&fold(&text).as_str()) {
             return Err(Invalid::new("username", "is reserved, choose another"));
