@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Path;
-use crate::api::ErrorBody;
+use super::{Json, Path};
+use crate::api::{ErrorBody, ErrorCode};
 use crate::app::App;
 use crate::domain::Timestamp;
 use crate::media::{UNKNOWN, is_inline};
@@ -47,7 +47,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         (status = 206, description = "The range of them.", content_type = "application/octet-stream"),
         (status = 307, description = "With `media.serve = \"redirect\"`, for what is shown in place: the bytes are at `Location`, for a minute."),
         (status = 404, description = "`not_found`: there is no such file, or it is not the reader's any more, or the path is over.", body = ErrorBody),
-        (status = 416, description = "The range is not within the file."),
+        (status = 416, description = "`invalid`: the range is not within the file.", body = ErrorBody),
     )
 )]
 async fn load(
@@ -129,7 +129,9 @@ fn value(text: String) -> Result<HeaderValue> {
 
 fn beyond(size: u64) -> Response {
     let headers = [(CONTENT_RANGE, format!("bytes */{size}")), (ACCEPT_RANGES, "bytes".to_owned())];
-    (StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response()
+    let detail = format!("The range is not within the {size} bytes of the file.");
+    let body = ErrorBody { detail, code: ErrorCode::Invalid, errors: Vec::new() };
+    (StatusCode::RANGE_NOT_SATISFIABLE, headers, Json(body)).into_response()
 }
 
 /// `Content-Disposition` by RFC 6266: the name twice if need be, once in ASCII for old clients and once as RFC 8187

@@ -2,10 +2,10 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, Parameter, PathItem};
@@ -13,6 +13,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::error::Refusal;
 use crate::api::{ErrorBody, ErrorCode, FieldError};
 use crate::app::App;
 
@@ -119,6 +120,9 @@ pub(super) fn pages(document: &utoipa::openapi::OpenApi) -> Router<App> {
 
 async fn docs_policy(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    if response.status() == StatusCode::NOT_FOUND {
+        return Refusal::NoSuchPath.into_response(); // The page's own has no words.
+    }
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, DOCS_POLICY);
     response
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::future::BoxFuture;
@@ -96,7 +96,9 @@ impl Readiness {
 
 pub(super) fn not_ready(code: ErrorCode, detail: &str) -> Response {
     let body = ErrorBody { detail: detail.to_owned(), code, errors: Vec::new() };
-    fresh(StatusCode::SERVICE_UNAVAILABLE, axum::Json(body))
+    let mut response = fresh(StatusCode::SERVICE_UNAVAILABLE, axum::Json(body));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn fresh(status: StatusCode, body: impl IntoResponse) -> Response {
@@ -115,6 +117,7 @@ mod tests {
         let request = Request::get(path).body(Body::empty()).unwrap();
         let answer = router(lifecycle.clone(), store).oneshot(request).await.unwrap();
         assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(answer.headers().contains_key(RETRY_AFTER), answer.status() == 503);
         answer.status().as_u16()
     }
 

@@ -13,7 +13,7 @@ use axum::http::header::CONTENT_TYPE;
 use futures::{Stream, StreamExt};
 use tokio::time::Instant;
 
-use super::Refusal;
+use super::{Refusal, body};
 use crate::service::{Error, Result};
 
 /// How long a sender may send nothing.
@@ -52,6 +52,7 @@ impl Form {
             let detail = "The body must be multipart/form-data with one part, file.";
             return Err(Refusal::UnsupportedMediaType(detail));
         }
+        body::check_plain(request.headers())?;
         let ahead =
             Arc::new(Ahead { bytes: AtomicUsize::new(0), limit: AtomicUsize::new(MOST_AHEAD) });
         let (head, body) = request.into_parts();

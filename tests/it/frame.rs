@@ -127,6 +127,7 @@ async fn browsers_get_the_client_and_the_documentation() {
     let policy = docs.header("content-security-policy");
     assert!(policy.contains("script-src") || policy.contains("default-src 'self'"), "{policy}");
     docs.is(200);
+    one.get("/docs/nothing.js").await.refused(404, "not_found");
     let settings = one.get("/docs/swagger-initializer.js").await.is(200);
     let settings = settings.as_str().unwrap();
     assert!(
