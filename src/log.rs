@@ -15,15 +15,11 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::config::{LogConfig, LogFormat};
 
 /// Libraries that would log what they carry, tokens and messages among it, below `info`.
-const CAPPED: [&str; 7] = [
-    "socketioxide",
-    "engineioxide",
-    "tungstenite",
-    "tokio_tungstenite",
-    "hyper",
-    "rustls",
-    "async_nats",
-];
+const CAPPED: [&str; 5] = ["tungstenite", "tokio_tungstenite", "hyper", "rustls", "async_nats"];
+
+/// Libraries that log what they carry as well, and as errors what single clients do wrong: a line for each packet, as often as
+/// a client likes. What matters of it natter tells itself.
+const SILENT: [&str; 2] = ["socketioxide", "engineioxide"];
 
 /// Starts logging for the whole process, panics included. Once; a second call changes nothing.
 pub fn init(config: &LogConfig) {
@@ -53,8 +49,8 @@ pub fn init(config: &LogConfig) {
 /// Whether a line may be written whatever the filter says.
 fn is_discreet(line: &Metadata<'_>) -> bool {
     let library = line.target().split("::").next().unwrap_or_default();
-    let is_capped = CAPPED.iter().any(|capped| library.starts_with(capped));
-    !is_capped || *line.level() <= LevelFilter::INFO
+    let is_of = |libraries: &[&str]| libraries.iter().any(|one| library.starts_with(one));
+    !is_of(&SILENT) && (!is_of(&CAPPED) || *line.level() <= LevelFilter::INFO)
 }
 
 type Format<S, F, W> =
@@ -124,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_that_carry_messages_stay_silent_below_info() {
+    fn libraries_that_carry_messages_stay_silent() {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::registry()
@@ -134,7 +130,9 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             tracing::debug!(target: "socketioxide::socket", "a message's text");
             tracing::trace!(target: "engineioxide_core", "a token");
-            tracing::info!(target: "engineioxide::engine", "kept");
+            tracing::error!(target: "socketioxide::client", "what a client did wrong");
+            tracing::debug!(target: "hyper::proto", "a head");
+            tracing::info!(target: "hyper::proto", "kept");
             tracing::debug!(target: "natter::room", "kept too");
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
