@@ -251,20 +251,27 @@ fn unknown(name: impl Into<String>, provenance: Provenance) -> ConfigError {
     ConfigError::new(name, provenance, why)
 }
 
+/// What a value of a file is, with its article.
+fn kind(value: &Value) -> String {
+    let kind = value.type_str();
+    let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
+    format!("{article} {kind}")
+}
+
 /// A value of a file as the text that the environment would hold.
 fn text_of(value: &Value, form: Form) -> Result<String, String> {
     match (form, value) {
         (Form::Text, Value::String(text)) => Ok(text.clone()),
-        (Form::Text, other) => Err(format!("needs a \"text\", not a {}", other.type_str())),
+        (Form::Text, other) => Err(format!("needs a \"text\", not {}", kind(other))),
         (Form::Number, Value::Integer(number)) => Ok(number.to_string()),
-        (Form::Number, other) => Err(format!("needs a whole number, not a {}", other.type_str())),
+        (Form::Number, other) => Err(format!("needs a whole number, not {}", kind(other))),
         (Form::Switch, Value::Boolean(is_on)) => Ok(is_on.to_string()),
-        (Form::Switch, other) => Err(format!("needs true or false, not a {}", other.type_str())),
+        (Form::Switch, other) => Err(format!("needs true or false, not {}", kind(other))),
         (Form::List, Value::Array(items)) => {
             let texts = items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
             texts.map(|texts| texts.join(",")).ok_or_else(|| "needs a list of texts".to_owned())
         }
-        (Form::List, other) => Err(format!("needs a [\"list\"], not a {}", other.type_str())),
+        (Form::List, other) => Err(format!("needs a [\"list\"], not {}", kind(other))),
     }
 }
 

@@ -68,7 +68,8 @@ const PUBLISHED: [&str; 4] = [
 ];
 
 /// What stands where a secret ought to be, once case, digits and punctuation are gone.
-const PLACEHOLDERS: [&str; 24] = [
+const PLACEHOLDERS: [&str; 27] = [
+    "astringsecretatleastbitslong", // jwt.io, as is yourbitsecret
     "changeit",
     "changeme",
     "changemeinproduction",
@@ -92,7 +93,9 @@ const PLACEHOLDERS: [&str; 24] = [
     "secretkey",
     "supersecret",
     "supersecretkey",
+    "yourbitsecret",
     "yoursecretkey",
+    "yoursecretkeyhere",
 ];
 
 /// Whether `secret` was published, or is a placeholder, once or again and again.
@@ -192,6 +195,8 @@ mod tests {
             "secret-secret-secret-secret-secret-1",
             "passwordpasswordpasswordpassword1",
             "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+            "a-string-secret-at-least-256-bits-long",
+            "your-256-bit-secret-your-256-bit-secret",
             "django-insecure-x7#k29fj!sdf82nvlq0s9d8f7",
         ] {
             assert!(Secret::new(weak).check_strength().is_err(), "{weak}");
