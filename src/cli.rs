@@ -1,6 +1,7 @@
 //! The command line.
 
 mod admin;
+mod healthcheck;
 mod serve;
 
 use std::io::Write;
@@ -76,6 +77,8 @@ enum Command {
     DefaultConfig,
     /// Bring the store up to date: run it once for a new database, and before nodes of a new version start
     Migrate,
+    /// Ask a running node whether it is ready: exit code 0 if it is, 1 if not
+    Healthcheck(healthcheck::Healthcheck),
     /// Administer accounts, also while the server runs
     #[command(subcommand)]
     Admin(admin::Admin),
@@ -96,6 +99,7 @@ pub fn run() -> ExitCode {
             Ok(())
         }
         Command::Migrate => migrate(&sources),
+        Command::Healthcheck(check) => check.run(&sources),
         Command::Admin(admin) => admin.run(&sources),
         Command::Version => {
             print(concat!("natter ", env!("CARGO_PKG_VERSION"), "\n"));

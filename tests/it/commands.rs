@@ -146,6 +146,43 @@ async fn the_commands_that_only_tell_something_do() {
 }
 
 #[tokio::test]
+async fn a_healthcheck_tells_in_a_sentence_whether_the_node_is_well() {
+    let mut server = Serving::start(&[("NATTER_DRAIN_GRACE", "1h")]).await;
+    let address = server.address.to_string();
+    let url = format!("http://{address}");
+    let check = async |arguments: &[&str]| {
+        let arguments = [&["healthcheck"], arguments].concat();
+        let output = run(&arguments, &[("NATTER_LISTEN", &address)]).await;
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        (output.status.code(), said)
+    };
+    for arguments in [&[][..], &["--live"], &[&url], &["--live", &url]] {
+        let (code, said) = check(arguments).await;
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+    }
+
+    server.signal("TERM");
+    next_line(&mut server.log, "draining").await;
+    let (code, said) = check(&[]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("/readyz: This node is shutting down (503)"), "{said}");
+    assert_eq!(check(&["--live"]).await.0, Some(0), "what drains lives");
+
+    server.signal("INT");
+    assert_eq!(server.exit_code().await, Some(0));
+    let (code, said) = check(&[]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&address) && said.contains("no connection"), "{said}");
+    for (wrong, named) in [("nowhere", "NATTER_LISTEN"), ("127.0.0.1:0", "name a URL")] {
+        let output = run(&["healthcheck"], &[("NATTER_LISTEN", wrong)]).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(named), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn sigterm_drains_within_its_share_of_the_grace_and_exits_0() {
     let mut server = Serving::start(&[("NATTER_DRAIN_GRACE", "4s")]).await;
     let ready = format!("http://{}/readyz", server.address);
