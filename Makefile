@@ -13,7 +13,7 @@ BUILD := cargo test --locked --no-run --quiet
 # `make run PROFILE=release` is the binary to measure; see `run`.
 PROFILE ?= dev
 
-.PHONY: help run client build test rules test-services test-rust faults-quick faults interop interop-cluster cluster test-web deny advisories lint requirements screenshots
+.PHONY: help run client build test rules test-services test-rust faults-quick faults interop interop-cluster cluster test-web chart test-chart deny advisories lint requirements screenshots
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -30,7 +30,7 @@ cluster: client ## Start a cluster: three nodes behind HAProxy, with MongoDB, NA
 build: client ## Build the release binary, target/release/natter
 	cargo build --locked --release
 
-test: rules client test-services test-rust faults-quick interop test-web deny ## Everything that can fail, from nothing (installs what it needs)
+test: rules client test-services test-rust test-chart faults-quick interop test-web deny ## Everything that can fail, from nothing (installs what it needs)
 
 lint: ## Format and clippy, warnings are errors
 	cargo fmt --all --check
@@ -93,6 +93,13 @@ interop: $(VENV)/.installed tests/interop/node_modules/.package-lock.json ## Off
 interop-cluster: $(VENV)/.installed tests/interop/node_modules/.package-lock.json ## Official clients against three nodes behind a balancer that alternates
 	$(BUILD)
 	tests/cluster/run tests/interop/run
+
+chart: $(VENV)/.installed ## Renew what the Helm chart holds of other files: settings, the table of values, rules
+	$(VENV)/bin/python -B tests/chart/documents.py
+
+test-chart: $(VENV)/.installed ## The Helm chart, rendered by Helm for many values, as Kubernetes and natter take it
+	$(BUILD)
+	$(PYTEST) tests/chart -q
 
 test-web: client ## The web client's own tests, and those in a browser
 	@tests/web

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,16 @@ def test_python_requirements_are_pinned_by_hash(requirements: Path):
     assert "://" not in text and not text.startswith("-")
     for block in re.split(r"\n(?=\w)", text.strip()):
         assert "==" in block and "--hash=sha256:" in block, block
+
+
+def test_the_chart_knows_every_setting_and_rule():
+    sys.path.insert(0, str(ROOT / "tests/chart"))
+    import documents
+
+    copies = {path for path in documents.rules() if not path.is_file() or path.read_text() != documents.rules()[path]}
+    assert not copies, "run `make chart`"
+    known = json.loads(documents.SCHEMA.read_text())["properties"]["config"]["properties"]
+    assert known == documents.config_schema()["properties"], "run `make chart`"
 
 
 @pytest.mark.parametrize("source", tracked(".rs", ".ts", ".svelte", ".py", ".mjs"), ids=name)
