@@ -13,7 +13,7 @@ BUILD := cargo test --locked --no-run --quiet
 # `make run PROFILE=release` is the binary to measure; see `run`.
 PROFILE ?= dev
 
-.PHONY: help run client build test rules test-services test-rust faults-quick faults interop interop-cluster cluster test-web chart test-chart deny advisories lint requirements screenshots
+.PHONY: help run client build test rules test-services test-rust faults-quick faults interop interop-cluster cluster test-web chart test-chart compose-trial deny advisories lint requirements screenshots
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -100,6 +100,9 @@ chart: $(VENV)/.installed ## Renew what the Helm chart holds of other files: set
 test-chart: $(VENV)/.installed ## The Helm chart, rendered by Helm for many values, as Kubernetes and natter take it
 	$(BUILD)
 	$(PYTEST) tests/chart -q
+
+compose-trial: $(VENV)/.installed ## Run docker-compose.yml with stand-in images, where no registry of images is reached; see tests/compose/README.md
+	$(VENV)/bin/python -B tests/compose/run
 
 test-web: client ## The web client's own tests, and those in a browser
 	@tests/web
