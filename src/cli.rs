@@ -1,6 +1,7 @@
 //! The command line.
 
 mod admin;
+mod backup;
 mod healthcheck;
 mod serve;
 
@@ -79,6 +80,22 @@ enum Command {
     Migrate,
     /// Ask a running node whether it is ready: exit code 0 if it is, 1 if not
     Healthcheck(healthcheck::Healthcheck),
+    /// Copy an embedded store and its files into a new folder, also while the server runs
+    Backup {
+        /// The folder to make
+        folder: PathBuf,
+        /// Put the secret key of the data folder in as well
+        #[arg(long)]
+        with_secret: bool,
+    },
+    /// Put a backup of an embedded store and its files back; the server has to be stopped
+    Restore {
+        /// The folder that `natter backup` made
+        folder: PathBuf,
+        /// Put aside the store and the files that are there
+        #[arg(long)]
+        force: bool,
+    },
     /// Administer accounts, also while the server runs
     #[command(subcommand)]
     Admin(admin::Admin),
@@ -100,6 +117,8 @@ pub fn run() -> ExitCode {
         }
         Command::Migrate => migrate(&sources),
         Command::Healthcheck(check) => check.run(&sources),
+        Command::Backup { folder, with_secret } => backup::take(&sources, &folder, with_secret),
+        Command::Restore { folder, force } => backup::restore(&sources, &folder, force),
         Command::Admin(admin) => admin.run(&sources),
         Command::Version => {
             print(concat!("natter ", env!("CARGO_PKG_VERSION"), "\n"));

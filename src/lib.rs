@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod app;
+pub mod backup;
 pub mod bus;
 pub mod cli;
 mod client;

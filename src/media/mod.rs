@@ -251,6 +251,11 @@ impl Media {
     }
 }
 
+/// Where the bytes of an attachment lie in the folder of media: the original, or its thumbnail.
+pub(crate) fn path_in_folder(id: AttachmentId, variant: Variant) -> String {
+    key(id, variant).to_string()
+}
+
 /// Makes a folder that only this user enters.
 fn make_private(folder: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();

@@ -8,7 +8,7 @@ const LAYERS: &[&[&str]] = &[
     &["client", "domain", "keys", "lifecycle", "link", "tls"],
     &["api", "config", "metrics", "record"],
     &["store", "bus", "media", "log", "limits", "passwords"],
-    &["nodes"],
+    &["nodes", "backup"],
     &["room"],
     &["app"],
     &["service"],

@@ -7,6 +7,7 @@ mod admin_rooms;
 mod administration;
 mod architecture;
 mod attachments;
+mod backup;
 mod bucket;
 mod bus;
 mod cluster;

@@ -6,6 +6,7 @@
 
 mod apply;
 mod column;
+mod copy;
 mod log;
 mod memberships;
 mod migrations;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
+pub use self::copy::{check, copy, uploads};
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{Result, Store, StoreError};
@@ -152,7 +154,7 @@ fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreEr
 
 /// Makes sure that no other process has the store open: a lock on a file beside it, which ends with the
 /// process. (Not on the file itself: closing that would end SQLite's own locks.)
-fn lock(path: &Path) -> Result<File> {
+pub(crate) fn lock(path: &Path) -> Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = private().truncate(false).open(&name).map_err(unavailable)?;

@@ -16,7 +16,7 @@ pub(crate) use client::{Answer, PASSWORD, Person};
 pub(crate) use cluster::{Cluster, SECRET};
 pub(crate) use faulty::{Fault, Faulty};
 pub(crate) use ground::{Ground, on_every_ground};
-pub(crate) use node::TestNode;
+pub(crate) use node::{TestNode, config as config_of};
 pub(crate) use shelf::{Shelf, TestBucket, on_every_shelf};
 pub(crate) use wire::Wire;
 

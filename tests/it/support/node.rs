@@ -17,7 +17,7 @@ pub(crate) struct TestNode {
 }
 
 /// The defaults, but for passwords that cost little, on free ports and in this folder.
-pub(super) fn config(folder: &Path) -> Config {
+pub(crate) fn config(folder: &Path) -> Config {
     let mut config = Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         metrics: MetricsConfig { listen: None },
@@ -46,7 +46,7 @@ impl TestNode {
     }
 
     /// A node that somebody else has started, and whose folder somebody else keeps.
-    pub(super) fn of(node: Node) -> Self {
+    pub(crate) fn of(node: Node) -> Self {
         Self { node, _folder: None }
     }
 
