@@ -26,6 +26,8 @@ pub(crate) struct Shape {
     pub(crate) has_bucket: bool,
     /// Whether nodes pass requests on to each other.
     pub(crate) has_inner: bool,
+    /// Bytes that the bus keeps for a node which does not take them, if not as many as it does by itself (64 MiB).
+    pub(crate) max_pending: Option<u64>,
     /// Further settings of every node.
     pub(crate) settings: Vec<(&'static str, String)>,
 }
@@ -72,7 +74,7 @@ impl Cluster {
         let mut cluster = Self { nodes: Vec::new(), mongo: None, nats: None, weed: None };
         if is_cluster {
             let mongo = ReplicaSet::start(folder.path(), shape.members);
-            let nats = Nats::start(folder.path());
+            let nats = Nats::start(folder.path(), shape.max_pending);
             let (mongo, nats) = tokio::join!(mongo, nats);
             (cluster.mongo, cluster.nats) = (Some(mongo), Some(nats));
         }
@@ -119,6 +121,12 @@ impl Cluster {
     pub(crate) async fn bounce(&mut self, node: usize) {
         self.nodes[node].kill().await;
         self.nodes[node].start().await;
+    }
+
+    /// How many connections the bus has ended that did not keep up.
+    pub(crate) async fn slow_consumers(&self) -> u64 {
+        let nats = self.nats.as_ref().expect("the store is not embedded");
+        nats.monitor("varz").await["slow_consumers"].as_u64().expect("a count")
     }
 
     /// What NATS says of its connections.

@@ -147,11 +147,16 @@ impl Node {
         command
     }
 
+    /// Runs a command on its store, beside it or in its place, that has to succeed.
+    pub(crate) async fn run(&self, arguments: &[&str]) {
+        let output = self.command(arguments).output().await.unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "natter {}: {told}", arguments.join(" "));
+    }
+
     /// Makes the database what the nodes expect.
     pub(crate) async fn migrate(&self) {
-        let output = self.command(&["migrate"]).output().await.unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "natter migrate: {told}");
+        self.run(&["migrate"]).await;
     }
 
     /// Starts it, and returns when it is ready.

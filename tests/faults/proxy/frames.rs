@@ -24,6 +24,8 @@ pub(super) struct Frames {
     unread: BytesMut,
     messages: u32,
     held: Option<Bytes>,
+    /// How many did not arrive.
+    pub(super) lost: u64,
 }
 
 impl Frames {
@@ -57,6 +59,7 @@ impl Frames {
         self.messages = self.messages.wrapping_add(1);
         let is_due = |every: u32| every > 0 && self.messages.is_multiple_of(every);
         if is_due(mangle.lose) {
+            self.lost += 1;
             return;
         }
         if is_due(mangle.swap) && self.held.is_none() {
@@ -126,5 +129,7 @@ mod tests {
         let mut frames = Frames::default();
         let lose = Mangle { lose: 1, ..Mangle::default() };
         assert_eq!(frames.pass(Bytes::from_static(other.as_bytes()), lose), [other.as_bytes()]);
+        assert!(frames.pass(Bytes::from(message(1)), lose).is_empty());
+        assert_eq!(frames.lost, 1);
     }
 }

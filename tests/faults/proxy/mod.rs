@@ -6,8 +6,9 @@ mod pump;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -17,11 +18,15 @@ pub(crate) use frames::Mangle;
 use fault::Rules;
 use pump::{Pump, Speech};
 
+/// Bytes of the bus that the system takes in ahead of a link.
+const NARROW: u32 = 64 * 1024;
+
 /// One link: whoever connects to its address talks to the server behind it. It ends when dropped.
 #[derive(Debug)]
 pub(crate) struct Link {
     address: SocketAddr,
     rules: Arc<watch::Sender<Rules>>,
+    lost: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -45,8 +50,10 @@ impl Link {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let rules = Arc::new(watch::Sender::new(Rules::default()));
-        let task = tokio::spawn(accept(listener, server, speech, Arc::clone(&rules)));
-        Self { address, rules, task }
+        let lost = Arc::default();
+        let ways = (Arc::clone(&rules), Arc::clone(&lost));
+        let task = tokio::spawn(accept(listener, server, speech, ways));
+        Self { address, rules, lost, task }
     }
 
     /// Where to connect to.
@@ -75,6 +82,11 @@ impl Link {
     pub(crate) fn mangle(&self, mangle: Mangle) {
         self.rules.send_modify(|rules| rules.mangle = mangle);
     }
+
+    /// How many messages it has lost so far.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Link {
@@ -89,21 +101,31 @@ async fn accept(
     listener: TcpListener,
     server: SocketAddr,
     speech: Speech,
-    rules: Arc<watch::Sender<Rules>>,
+    (rules, lost): (Arc<watch::Sender<Rules>>, Arc<AtomicU64>),
 ) {
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
-        let rules = rules.subscribe();
+        let (rules, lost) = (rules.subscribe(), Arc::clone(&lost));
         tokio::spawn(async move {
             if rules.borrow().all == Fault::Refuse {
                 return pump::reset(&client);
             }
-            match TcpStream::connect(server).await {
-                Ok(server) => Pump::new(speech, rules).run(client, server).await,
+            match connect(server, speech).await {
+                Ok(server) => Pump::new(speech, rules, lost).run(client, server).await,
                 Err(_) => pump::reset(&client),
             }
         });
     }
+}
+
+/// A connection to the server behind a link. What a bus has for somebody who does not take it waits in the bus then, and
+/// not in the system.
+async fn connect(server: SocketAddr, speech: Speech) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    if speech == Speech::Nats {
+        socket.set_recv_buffer_size(NARROW)?;
+    }
+    socket.connect(server).await
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One connection through a link: two ways, each of which reads ahead a little and writes when it may.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -36,15 +37,17 @@ pub(super) struct Pump {
     caller: Arc<OnceLock<String>>,
     rules: watch::Receiver<Rules>,
     resets: u64,
+    lost: Arc<AtomicU64>,
 }
 
 /// One piece, and when it came.
 type Piece = (Instant, Bytes);
 
 impl Pump {
-    pub(super) fn new(speech: Speech, rules: watch::Receiver<Rules>) -> Self {
+    /// A pump that counts what it loses in `lost`.
+    pub(super) fn new(speech: Speech, rules: watch::Receiver<Rules>, lost: Arc<AtomicU64>) -> Self {
         let resets = rules.borrow().resets;
-        Self { speech, refused: Notify::new(), caller: Arc::default(), rules, resets }
+        Self { speech, refused: Notify::new(), caller: Arc::default(), rules, resets, lost }
     }
 
     /// Carries between the two until either ends, or the link refuses or resets them.
@@ -122,7 +125,9 @@ impl Pump {
             let pieces = match &mut frames {
                 Some(frames) => {
                     let mangle = self.rules.borrow().mangle;
-                    frames.pass(piece, mangle)
+                    let pieces = frames.pass(piece, mangle);
+                    self.lost.fetch_add(std::mem::take(&mut frames.lost), Ordering::Relaxed);
+                    pieces
                 }
                 None => vec![piece],
             };

@@ -88,6 +88,21 @@ impl Member {
         assert!(self.is_up().await, "{}", self.process.last_words());
     }
 
+    /// Keeps a copy of its data, for which it stands still.
+    pub(crate) async fn save(&mut self, to: &Path) {
+        self.kill().await;
+        copy(&self.data, to);
+        self.restart().await;
+    }
+
+    /// Has it go on with an earlier copy of its data.
+    pub(crate) async fn put_back(&mut self, from: &Path) {
+        self.kill().await;
+        std::fs::remove_dir_all(&self.data).unwrap();
+        copy(from, &self.data);
+        self.restart().await;
+    }
+
     /// Runs a command on its `admin` database, of this member alone.
     pub(crate) async fn admin(&self, command: Document) -> mongodb::error::Result<Document> {
         self.client.database("admin").run_command(command).await
@@ -163,6 +178,20 @@ fn begin(program: &str, at: SocketAddr, data: &Path, log: &Path) -> Process {
     command.args(["--setParameter", "enableTestCommands=1"]);
     command.args(["--setParameter", "diagnosticDataCollectionEnabled=false"]);
     Process::start("mongod", command, log)
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let there = to.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() {
+            copy(&path, &there);
+        } else {
+            std::fs::copy(&path, &there).unwrap();
+        }
+    }
 }
 
 /// A client that talks to this server alone, and does not wait long for it.

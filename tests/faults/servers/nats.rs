@@ -26,14 +26,17 @@ pub(crate) struct Nats {
 }
 
 impl Nats {
-    /// A server that serves. Its log and configuration go to `folder`.
-    pub(crate) async fn start(folder: &Path) -> Self {
+    /// A server that serves, and parts with whoever lets more than `max_pending` bytes wait. Its log and configuration go to `folder`.
+    pub(crate) async fn start(folder: &Path, max_pending: Option<u64>) -> Self {
         let program = program("NATTER_TEST_NATS_SERVER");
         let (config, log) = (folder.join("nats-server.conf"), folder.join("nats-server.log"));
         for _ in 0..ATTEMPTS {
             let (at, monitor) = (ports::free(), ports::free());
             let accounts = format!("authorization {{ user: {USER}, password: \"{PASSWORD}\" }}");
-            let text = format!("listen: \"{at}\"\nhttp: \"{monitor}\"\n{accounts}\n");
+            let mut text = format!("listen: \"{at}\"\nhttp: \"{monitor}\"\n{accounts}\n");
+            if let Some(bytes) = max_pending {
+                text += &format!("max_pending: {bytes}\n");
+            }
             std::fs::write(&config, text).unwrap();
             let process = begin(&program, &config, &log);
             let (program, config, log) = (program.clone(), config.clone(), log.clone());

@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) writers: usize,
     /// How much each writes.
     pub(crate) pace: Pace,
+    /// The most letters that a message is filled up with.
+    pub(crate) padding: usize,
     /// People who listen.
     pub(crate) readers: usize,
     /// The longest time that a reader stays connected.
@@ -39,6 +41,7 @@ impl Default for Plan {
             rooms: 2,
             writers: 4,
             pace: Pace { every: Duration::from_millis(200), burst: 8 },
+            padding: 200,
             readers: 3,
             stay: Duration::from_secs(6),
             guests: 1,
@@ -77,7 +80,7 @@ impl Crew {
         let writers = people
             .iter()
             .take(plan.writers)
-            .map(|person| tokio::spawn(Writer::new(person, &rooms, plan.pace, stage).run()));
+            .map(|person| tokio::spawn(Writer::new(person, &rooms, plan, stage).run()));
         let writers = writers.collect();
         let guests: Vec<_> = people.iter().take(plan.guests).cloned().collect();
         // Guests listen too: it is they who are told nothing of what is said behind their backs.

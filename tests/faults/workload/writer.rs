@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{SETTLED_WITHIN, Stage};
+use super::{Plan, SETTLED_WITHIN, Stage};
 use crate::client::{NotConnected, Person, Socket, Told};
 use crate::history::{Answer, Attempt, Outcome, Sent};
 
@@ -35,6 +35,7 @@ pub(super) struct Writer {
     pub(super) person: Person,
     pub(super) rooms: Vec<String>,
     pub(super) pace: Pace,
+    padding: usize,
     pub(super) stage: Stage,
     chance: StdRng,
     sent: Vec<Sent>,
@@ -44,10 +45,11 @@ pub(super) struct Writer {
 type UnderWay = HashMap<u64, (usize, usize)>;
 
 impl Writer {
-    pub(super) fn new(person: &Person, rooms: &[String], pace: Pace, stage: &Stage) -> Self {
+    pub(super) fn new(person: &Person, rooms: &[String], plan: &Plan, stage: &Stage) -> Self {
         let chance = stage.chance(&person.name);
-        let (person, stage) = (person.clone(), stage.clone());
-        Self { person, rooms: rooms.to_vec(), pace, stage, chance, sent: Vec::new() }
+        let (person, stage, rooms) = (person.clone(), stage.clone(), rooms.to_vec());
+        let Plan { pace, padding, .. } = *plan;
+        Self { person, rooms, pace, padding, stage, chance, sent: Vec::new() }
     }
 
     /// Writes until nothing new is to be begun, and everything that can be is decided.
@@ -136,7 +138,7 @@ impl Writer {
         for number in first..first + self.chance.random_range(1..=self.pace.burst) {
             let name = &self.person.name;
             let room = &self.rooms[self.chance.random_range(0..self.rooms.len())];
-            let padding = "x".repeat(self.chance.random_range(0..200));
+            let padding = "x".repeat(self.chance.random_range(0..self.padding));
             self.sent.push(Sent {
                 sender: self.person.id.clone(),
                 room: room.clone(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -10,8 +10,8 @@ use crate::cases::quick::database::calm;
 use crate::cases::scene::{Scene, seconds};
 use crate::check::Rule;
 use crate::client::{Person, Socket, Told, create_room, sign_up};
-use crate::cluster::{Cluster, Shape};
-use crate::history::{Attempt, Clock, History, Sent};
+use crate::cluster::{Cluster, Node, Shape};
+use crate::history::{Attempt, Clock, History, Outcome, Sent};
 use crate::run::{Run, case};
 use crate::servers::mongod::ReplicaSet;
 use crate::servers::process::{LOOK, Signal};
@@ -44,16 +44,11 @@ fn x26_without_a_unique_index_a_node_is_not_ready() {
         let drop = doc! { "dropIndexes": "events", "index": "events_client_id" };
         events.run_command(drop).await.unwrap();
         cluster.nodes[0].begin();
-        let end = Instant::now() + seconds(60);
-        let says = |log: &str| log.contains("events_client_id");
-        while !says(&cluster.nodes[0].log()) && Instant::now() < end {
-            tokio::time::sleep(LOOK).await;
+        if !says(&cluster.nodes[0], "events_client_id").await {
+            run.violated(Rule::Own, "the log does not say which index is missing");
         }
         if cluster.nodes[0].is_ready().await {
             run.violated(Rule::Own, "a node is ready without the index of client_ids");
-        }
-        if !says(&cluster.nodes[0].log()) {
-            run.violated(Rule::Own, "the log does not say which index is missing");
         }
         run.did("not ready, and the log says why");
     });
@@ -69,8 +64,8 @@ fn x27_nodes_start_before_the_database_and_the_bus_are_there() {
         cluster.mongo().members[0].kill().await;
         cluster.nats().kill().await;
         cluster.nodes.iter_mut().for_each(|node| node.begin());
-        tokio::time::sleep(seconds(5)).await;
         for node in &mut cluster.nodes {
+            says(node, "waiting for the store").await;
             if node.is_ready().await {
                 run.violated(Rule::Own, format!("{} is ready without a database", node.name));
             }
@@ -103,10 +98,22 @@ fn x27_nodes_start_before_the_database_and_the_bus_are_there() {
     });
 }
 
+/// Whether these words come to stand in the log of a node.
+async fn says(node: &Node, words: &str) -> bool {
+    let end = Instant::now() + seconds(60);
+    while Instant::now() < end {
+        if node.log().contains(words) {
+            return true;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    false
+}
+
 async fn await_ready(cluster: &Cluster) -> bool {
     let end = Instant::now() + seconds(90);
     while Instant::now() < end {
-        let asked = cluster.nodes.iter().map(crate::cluster::Node::is_ready);
+        let asked = cluster.nodes.iter().map(Node::is_ready);
         if futures::future::join_all(asked).await.iter().all(|is_ready| *is_ready) {
             return true;
         }
@@ -118,35 +125,43 @@ async fn await_ready(cluster: &Cluster) -> bool {
 #[test]
 #[ignore = "a minute of real processes: make faults"]
 fn f01_replies_of_the_database_are_lost_behind_the_commit() {
-    case("f01", async |run| {
-        let mut scene = Scene::begin(run, &Shape::of(2, 1), &Plan::default()).await;
-        for round in 0..10 {
-            scene.pass(seconds(1)).await;
-            // Once, and the driver helps itself; more often, and natter has to.
-            let times = 1 + round % 4;
-            let mode = doc! { "times": times };
-            let rest = doc! { "mode": mode, "data": { "closeConnection": true } };
-            scene.cluster.mongo().members[0].failpoint("onPrimaryTransactionalWrite", rest).await;
-        }
-        scene.cluster.mongo().members[0]
-            .failpoint("onPrimaryTransactionalWrite", doc! { "mode": "off" })
-            .await;
-        run.did("25 replies were lost");
-        scene.pass(seconds(3)).await;
-        scene.end(run).await;
+    case("f01", async |run| writes_fail(run, &doc! { "closeConnection": true }).await);
+}
+
+#[test]
+#[ignore = "a minute of real processes: make faults"]
+fn f04_writes_of_the_database_are_lost_before_the_commit() {
+    let internal_error = 1;
+    case("f04", async |run| {
+        let data =
+            doc! { "closeConnection": true, "failBeforeCommitExceptionCode": internal_error };
+        writes_fail(run, &data).await;
     });
+}
+
+/// Has a few writes fail each second, in this manner.
+async fn writes_fail(run: &mut Run, data: &Document) {
+    const WRITE: &str = "onPrimaryTransactionalWrite";
+    let mut scene = Scene::begin(run, &Shape::of(2, 1), &Plan::default()).await;
+    for round in 0..12 {
+        scene.pass(seconds(1)).await;
+        // Once, and the driver helps itself; more often, and natter has to.
+        let mode = doc! { "times": 1 + round % 6 };
+        let rest = doc! { "mode": mode, "data": data };
+        scene.cluster.mongo().members[0].failpoint(WRITE, rest).await;
+    }
+    scene.pass(seconds(1)).await;
+    scene.cluster.mongo().members[0].failpoint(WRITE, doc! { "mode": "off" }).await;
+    run.did("up to 42 writes had no answer");
+    scene.pass(seconds(3)).await;
+    scene.end(run).await;
 }
 
 #[test]
 #[ignore = "two minutes of real processes: make faults"]
 fn f02_a_prefix_beside_a_write_concern_error_is_rolled_back() {
     case("f02", async |run| {
-        let (mut cluster, owner, room) = three_members(run).await;
-        let clock = Clock::start();
-        let mut talker = Talker::new(&cluster, &owner, &room, clock).await;
-        talker.say(&[("first", Some("k-first"))], seconds(30)).await;
-        let primary = cluster.mongo().primary().await;
-        stop_replication(cluster.mongo(), primary, true).await;
+        let (mut cluster, mut talker, primary) = unreplicated(run).await;
         // New, old, new: the old one is refused as a duplicate, and what precedes it is on the primary alone.
         let again = [("one", Some("k-one")), ("first", Some("k-first")), ("two", None)];
         talker.say(&again, seconds(12)).await;
@@ -155,7 +170,7 @@ fn f02_a_prefix_beside_a_write_concern_error_is_rolled_back() {
         cluster.mongo().primary().await;
         cluster.mongo().members[primary].restart().await;
         run.did("what the primary alone had was rolled back");
-        talker.finish(&cluster).await;
+        talker.finish(run, &cluster).await;
         let history = History { sends: talker.sends, ..History::default() };
         run.judge(&history, &run.replicas(&cluster).await);
     });
@@ -165,27 +180,27 @@ fn f02_a_prefix_beside_a_write_concern_error_is_rolled_back() {
 #[ignore = "two minutes of real processes: make faults"]
 fn f03_a_duplicate_beside_a_write_concern_error_is_ones_own() {
     case("f03", async |run| {
-        let (mut cluster, owner, room) = three_members(run).await;
-        let clock = Clock::start();
-        let mut talker = Talker::new(&cluster, &owner, &room, clock).await;
-        talker.say(&[("first", Some("k-first"))], seconds(30)).await;
-        let primary = cluster.mongo().primary().await;
-        stop_replication(cluster.mongo(), primary, true).await;
+        let (mut cluster, mut talker, primary) = unreplicated(run).await;
         // It is sent again and again to a primary that has it, and cannot know whether it will keep it.
         talker.say(&[("one", None), ("two", Some("k-two")), ("three", None)], seconds(18)).await;
         stop_replication(cluster.mongo(), primary, false).await;
         run.did("nothing was replicated for 18 s");
-        talker.finish(&cluster).await;
+        talker.finish(run, &cluster).await;
         let history = History { sends: talker.sends, ..History::default() };
         run.judge(&history, &run.replicas(&cluster).await);
     });
 }
 
-async fn three_members(run: &Run) -> (Cluster, Person, String) {
-    let cluster = Cluster::start(&run.folder, &Shape::of(1, 3)).await;
+/// Three members of which the primary alone takes in what is written from now on, and somebody who has said a first thing.
+async fn unreplicated(run: &Run) -> (Cluster, Talker, usize) {
+    let mut cluster = Cluster::start(&run.folder, &Shape::of(1, 3)).await;
     let owner = sign_up(cluster.first(), "owner").await;
     let room = create_room(cluster.first(), &owner, &[]).await;
-    (cluster, owner, room)
+    let mut talker = Talker::new(&cluster, &owner, &room).await;
+    talker.say(&[("first", Some("k-first"))], seconds(30)).await;
+    let primary = cluster.mongo().primary().await;
+    stop_replication(cluster.mongo(), primary, true).await;
+    (cluster, talker, primary)
 }
 
 /// Has the members beside the primary take nothing more from it, or go on.
@@ -209,8 +224,8 @@ struct Talker {
 }
 
 impl Talker {
-    async fn new(cluster: &Cluster, person: &Person, room: &str, clock: Clock) -> Self {
-        let (person, room) = (person.clone(), room.to_owned());
+    async fn new(cluster: &Cluster, person: &Person, room: &str) -> Self {
+        let (person, room, clock) = (person.clone(), room.to_owned(), Clock::start());
         let socket = connect(cluster, &person, &room).await;
         Self { socket, clock, person, room, sends: Vec::new(), connection: 0 }
     }
@@ -255,7 +270,7 @@ impl Talker {
     }
 
     /// Says something more until it is acked, and then once more what has a client_id and no ack.
-    async fn finish(&mut self, cluster: &Cluster) {
+    async fn finish(&mut self, run: &mut Run, cluster: &Cluster) {
         let end = Instant::now() + seconds(90);
         for number in 0.. {
             assert!(Instant::now() < end, "nothing is acked any more");
@@ -265,9 +280,23 @@ impl Talker {
             let key = format!("k-last-{number}");
             self.say(&[(&words, Some(&key))], seconds(15)).await;
             let last = self.sends.last().expect("it was sent");
-            if matches!(last.outcome(), crate::history::Outcome::Acked(..)) {
-                return;
+            if matches!(last.outcome(), Outcome::Acked(..)) {
+                break;
             }
+        }
+        let is_open = |sent: &&Sent| {
+            sent.client_id.is_some() && !matches!(sent.outcome(), Outcome::Acked(..))
+        };
+        let open: Vec<_> = self.sends.iter().filter(is_open).cloned().collect();
+        let again: Vec<_> =
+            open.iter().map(|sent| (sent.content.as_str(), sent.client_id.as_deref())).collect();
+        self.connection += 1;
+        self.socket = connect(cluster, &self.person, &self.room).await;
+        self.say(&again, seconds(30)).await;
+        let left = self.sends.iter().filter(is_open).map(|sent| sent.content.as_str());
+        let left: Vec<_> = left.collect();
+        if !left.is_empty() {
+            run.violated(Rule::Own, format!("sent again, and not acked: {left:?}"));
         }
     }
 }

@@ -7,4 +7,5 @@ mod embedded;
 mod files;
 mod nodes;
 mod polling;
+mod restore;
 mod rights;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::cases::scene::seconds;
 use crate::check::Rule;
 use crate::client::packet::{self, PONG, Packet, Told};
 use crate::client::{Person, base, create_room, http, sign_up};
@@ -170,6 +169,5 @@ fn x32_polling_clients_alternate_between_nodes_of_which_one_dies_and_one_goes() 
             }
         }
         run.did("one node went");
-        tokio::time::sleep(seconds(1)).await;
     });
 }
