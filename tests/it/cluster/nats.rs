@@ -77,7 +77,8 @@ async fn a_node_without_members_of_a_room_is_sent_none_of_its_frames_as_the_serv
     for nth in 1..=MESSAGES {
         says(&mut here, &nth.to_string()).await;
     }
-    while there.event("chat").await["message"]["content"] != MESSAGES.to_string() {}
+    let last = MESSAGES.to_string();
+    while there.event("chat").await["message"]["content"] != last {}
     let (after, elapsed) = (connections(&ground).await, began.elapsed());
 
     let of_room = |known: &Known| known.subjects.iter().any(|subject| subject.contains(&room));
