@@ -9,3 +9,4 @@ mod nodes;
 mod polling;
 mod restore;
 mod rights;
+mod unreplicated;

@@ -34,7 +34,7 @@ fn x16_a_ban_races_a_flood() {
         scene.cluster.nodes.iter().for_each(|node| node.bus().set(Fault::Pass));
         scene.pass(seconds(3)).await;
         let history = scene.end(run).await;
-        assert!(history.changes.len() > 10, "too few bans: {}", history.changes.len());
+        assert!(history.changes.len() >= 4, "too few bans: {}", history.changes.len());
     });
 }
 
