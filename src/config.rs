@@ -28,6 +28,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::domain::Retention;
+
 pub use self::bucket::Bucket;
 pub use self::bus::{BusAccess, BusCredentials, Wrong};
 pub use self::limit::{Limit, Limits};
@@ -82,6 +84,8 @@ pub struct Config {
     pub inline_file_limit: ByteSize,
     /// `upload_limit`: the largest file uploaded over HTTP.
     pub upload_limit: ByteSize,
+    /// `retention`: how long messages of a room are kept for which nothing else is set.
+    pub retention: Retention,
     /// `drain_grace`: how long after SIGTERM the platform waits before it kills. Draining takes at
     /// most 0.7 of it.
     pub drain_grace: Duration,
@@ -208,6 +212,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             inline_file_limit: ByteSize::mib(5),
             upload_limit: ByteSize::mib(100),
+            retention: Retention::Forever,
             drain_grace: Duration::from_secs(30),
             limits: Limits::default(),
             log: LogConfig { format: LogFormat::Auto, filter: "info".to_owned() },

@@ -8,6 +8,7 @@ mod events;
 pub(crate) mod malformed;
 mod messages;
 mod requests;
+mod retention;
 mod rooms;
 mod users;
 
@@ -15,5 +16,6 @@ pub use error::{ErrorBody, ErrorCode, FieldError};
 pub use events::*;
 pub use messages::*;
 pub use requests::*;
+pub use retention::*;
 pub use rooms::*;
 pub use users::*;

@@ -14,6 +14,7 @@ use super::{
     BusUrl, ByteSize, Config, FirstAdmin, Limit, LogFormat, MediaConfig, MediaUrl, Origin, Secret,
     Signup, StoreUrl,
 };
+use crate::domain::Retention;
 
 /// What a value is in a file. In the environment everything is text, and a list has commas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +149,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("upload_limit", |c, v| {
         put(&mut c.upload_limit, byte_size(v, ByteSize::new(0)..=ByteSize::mib(1 << 20)))
     }),
+    Setting::new("retention", |c, v| put(&mut c.retention, retention(v))),
     Setting::new("drain_grace", |c, v| put(&mut c.drain_grace, duration(v, seconds(1, HOUR)))),
     Setting::new("auth.bcrypt_cost", |c, v| put(&mut c.auth.bcrypt_cost, number(v, 4..=16)))
         .number(),
@@ -230,6 +232,17 @@ fn heartbeat() -> std::ops::RangeInclusive<Duration> {
 
 fn limit(text: &str) -> Result<Limit, String> {
     number(text, 0..=u32::MAX).map(Limit::new)
+}
+
+/// Whole days: whoever counts in hours would lose what may still decide the outcome of a write.
+fn retention(text: &str) -> Result<Retention, String> {
+    const DAY: u64 = 24 * HOUR;
+    let kept = duration(text, seconds(0, u64::from(Retention::MAX_DAYS) * DAY))?;
+    let days = u32::try_from(kept.as_secs() / DAY).ok();
+    match days.filter(|_| kept.as_secs().is_multiple_of(DAY) && kept.subsec_nanos() == 0) {
+        Some(days) => Retention::parse(days).map_err(|invalid| invalid.message),
+        None => Err(format!("{text:?} is not a whole number of days such as 90d, or 0 for ever")),
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

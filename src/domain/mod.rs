@@ -9,6 +9,7 @@ pub mod membership;
 pub mod message;
 pub mod page;
 pub mod permission;
+pub mod retention;
 pub mod room;
 pub mod text;
 pub mod time;
@@ -23,6 +24,7 @@ pub use id::{
 pub use membership::{JoinRequest, Membership, Role};
 pub use message::{ClientId, Draft, Message, MessageText, MessageType};
 pub use page::Page;
+pub use retention::Retention;
 pub use room::{Room, RoomKind, RoomName};
 pub use text::Invalid;
 pub use time::Timestamp;

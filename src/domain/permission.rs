@@ -15,6 +15,8 @@ pub enum Action {
     RemoveMember,
     /// Go.
     Leave,
+    /// Say how long its messages are kept.
+    SetRetention,
     /// End the room for everybody.
     Delete,
 }
@@ -26,9 +28,11 @@ pub fn may(role: Option<Role>, kind: RoomKind, action: Action) -> bool {
         (Action::Read | Action::Post, Some(_), _) => true,
         // Who owns a group stays with it: a group without an owner lets nobody in.
         (Action::Leave, Some(role), kind) => kind == RoomKind::Group && role == Role::Member,
-        (Action::AnswerRequests | Action::RemoveMember | Action::Delete, Some(role), kind) => {
-            kind == RoomKind::Group && role == Role::Owner
-        }
+        (
+            Action::AnswerRequests | Action::RemoveMember | Action::SetRetention | Action::Delete,
+            Some(role),
+            kind,
+        ) => kind == RoomKind::Group && role == Role::Owner,
     }
 }
 
@@ -38,8 +42,8 @@ mod tests {
 
     #[test]
     fn only_the_owner_of_a_group_governs_it() {
-        use Action::{AnswerRequests, Delete, Leave, Post, Read, RemoveMember};
-        for action in [Read, Post, AnswerRequests, RemoveMember, Leave, Delete] {
+        use Action::{AnswerRequests, Delete, Leave, Post, Read, RemoveMember, SetRetention};
+        for action in [Read, Post, AnswerRequests, RemoveMember, SetRetention, Leave, Delete] {
             assert!(!may(None, RoomKind::Group, action), "{action:?}");
             let member = matches!(action, Read | Post | Leave);
             assert_eq!(may(Some(Role::Member), RoomKind::Group, action), member, "{action:?}");

@@ -23,6 +23,7 @@ mod openapi;
 mod page;
 mod presence;
 pub(crate) mod probes;
+mod retention;
 mod rooms;
 mod security;
 mod session;
@@ -72,6 +73,7 @@ fn calls() -> OpenApiRouter<App> {
         .merge(join_requests::routes())
         .merge(members::routes())
         .merge(messages::routes())
+        .merge(retention::routes())
         .merge(presence::routes())
         .merge(admin_rooms::routes())
         .merge(admin_users::routes())

@@ -3,5 +3,6 @@
 
 pub mod deletions;
 pub mod media_gc;
+pub mod retention;
 pub mod revocations;
 pub mod stays;

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::domain::Timestamp;
 use crate::http::trace::chain;
 use crate::jobs::stays::{self, Stays};
-use crate::jobs::{deletions, media_gc, revocations};
+use crate::jobs::{deletions, media_gc, retention, revocations};
 use crate::service::spending;
 
 /// How often it is looked whether the store was restored.
@@ -25,6 +25,7 @@ pub(crate) fn start(app: App, stop: CancellationToken) {
         tokio::spawn(stop.clone().run_until_cancelled_owned(follow_epoch(app.clone())));
     }
     tokio::spawn(stop.clone().run_until_cancelled_owned(finish_deletions(app.clone())));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(trim_logs(app.clone())));
     tokio::spawn(stop.run_until_cancelled_owned(collect_media(app)));
 }
 
@@ -75,6 +76,19 @@ async fn finish_deletions(app: App) {
         ticks.tick().await;
         if let Err(error) = deletions::run_once(&app).await {
             tracing::warn!(%error, "deleted accounts leave their rooms at the next run");
+        }
+    }
+}
+
+async fn trim_logs(app: App) {
+    // The first run is a while after the start, as that of the collector, which removes the files.
+    let first = Instant::now() + media_gc::INTERVAL;
+    let mut ticks = tokio::time::interval_at(first, retention::INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = retention::run_once(&app, Timestamp::now()).await {
+            tracing::warn!(%error, "old messages are removed by the next run");
         }
     }
 }

@@ -172,7 +172,9 @@ impl LiveRoom {
                 Attached::Behind(position) => from = position,
                 Attached::Beyond(delivered) => {
                     let events = self.shared.store.events(self.id, from, delivered, PAGE).await?;
-                    let Some(last) = events.last() else {
+                    let is_whole = events.first().is_some_and(|first| first.seq == from.next());
+                    // Trimmed since the client was told where it stands, if not whole: it comes back, and is told so.
+                    let Some(last) = events.last().filter(|_| is_whole) else {
                         let hole = "positions are missing in the log of a room".into();
                         return Err(StoreError::Malformed(hole).into());
                     };

@@ -323,10 +323,13 @@ impl Writer {
             let after = known.tail.seq;
             let page = self.shared.store.events(self.room, after, Seq(u64::MAX), PAGE).await;
             let events = match page {
-                Ok(events) if !events.is_empty() => events,
-                Ok(_) if found => return,
+                Ok(events) if events.first().is_some_and(|first| first.seq == after.next()) => {
+                    events
+                }
+                Ok(events) if found && events.is_empty() => return,
                 Ok(_) | Err(_) => {
-                    // Taken, and yet nothing to be read: the room is deleted, or the store in trouble.
+                    // Taken, and yet nothing to be read: the room is deleted, or what was there is trimmed, or the store in
+                    // trouble.
                     // Learned anew; the deadlines of the commands bound how often.
                     self.state = None;
                     return tokio::time::sleep(backoff(Duration::ZERO)).await;

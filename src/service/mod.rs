@@ -9,6 +9,7 @@ pub mod memberships;
 pub mod messages;
 pub mod operator;
 pub mod presence;
+pub mod retention;
 pub mod rooms;
 pub mod sessions;
 pub mod spending;

@@ -24,7 +24,7 @@ use crate::domain::room::Tail;
 use crate::domain::{RoomId, Seq, User};
 use crate::room::{Connection, Ended, NotServed, Outbox, Scope, connection_id};
 use crate::service::Error;
-use crate::store::{History, StoreError};
+use crate::store::{History, MAX_TAILS, StoreError};
 
 /// Events of one client that wait to be carried out; beyond it they are refused as `overloaded`. More than
 /// the burst that the rate limit allows (2,000), so a client within its limits never meets it.
@@ -110,7 +110,7 @@ enum Entry {
     Fresh,
     /// From behind this position on.
     Resumed(Seq),
-    /// Its past is too long, or of another epoch: the newest page, and it is told so.
+    /// Its past is too long, or of another epoch, or not kept any more: the newest page, and it is told so.
     Truncated,
 }
 
@@ -248,9 +248,10 @@ impl Session {
         if app.store.membership(id, self.user.id).await?.is_none() {
             return self.is_over();
         }
+        let floor = self.floors(&[(id, tail)], after).await?.remove(&id).unwrap_or_default();
         let position = self.position(id, tail);
         self.connection.tell("joined", &Joined { position, limits: self.sockets.limits });
-        let from = match self.entry(id, tail, after) {
+        let from = match self.entry(id, (floor, tail), after) {
             Entry::Fresh => {
                 self.connection.tell("initial_messages", &self.newest_page(id, tail).await?);
                 tail
@@ -278,6 +279,8 @@ impl Session {
     async fn enter_all(self: Arc<Self>, after: HashMap<String, After>) -> Result<(), NotServed> {
         let app = &self.sockets.app;
         let rooms = app.store.room_ids_of(self.user.id).await?;
+        let ends: Vec<_> = rooms.iter().map(|(id, tail)| (*id, tail.seq)).collect();
+        let floors = self.floors(&ends, &after).await?;
         let positions: Vec<_> =
             rooms.iter().map(|(id, Tail { seq, .. })| self.position(*id, *seq)).collect();
         let ready = Ready { rooms: positions, limits: self.sockets.limits };
@@ -288,7 +291,8 @@ impl Session {
         let mut budget = REPLAY_OF_A_CONNECTION;
         let mut turns = Vec::with_capacity(rooms.len());
         for (id, Tail { seq: tail, .. }) in rooms {
-            let mut entry = self.entry(id, tail, &after);
+            let floor = floors.get(&id).copied().unwrap_or_default();
+            let mut entry = self.entry(id, (floor, tail), &after);
             if let Entry::Resumed(from) = entry {
                 let missed = tail.0 - from.0;
                 match budget.checked_sub(missed) {
@@ -347,8 +351,33 @@ impl Session {
         room.serve(&self.connection, from, checked).await
     }
 
-    /// How the client comes into the room, by what it says of its past.
-    fn entry(&self, room: RoomId, tail: Seq, after: &HashMap<String, After>) -> Entry {
+    /// Up to where the logs are gone of those rooms in which the client has missed something since its past, if it has one there.
+    async fn floors(
+        &self,
+        rooms: &[(RoomId, Seq)],
+        after: &HashMap<String, After>,
+    ) -> Result<HashMap<RoomId, Seq>, StoreError> {
+        let seen = |room: &RoomId| match after.get(&room.to_string()) {
+            Some(After::Bare(seq)) => Some(Seq(*seq)),
+            Some(After::Full { seq, .. }) => Some(*seq),
+            None => None,
+        };
+        let missed = rooms.iter().filter(|(room, tail)| seen(room).is_some_and(|seq| seq < *tail));
+        let missed: Vec<RoomId> = missed.map(|(room, _)| *room).collect();
+        let mut floors = HashMap::new();
+        for rooms in missed.chunks(MAX_TAILS) {
+            floors.extend(self.sockets.app.store.floors(rooms).await?);
+        }
+        Ok(floors)
+    }
+
+    /// How the client comes into the room, whose log goes from behind `floor` to `tail`, by what it says of its past.
+    fn entry(
+        &self,
+        room: RoomId,
+        (floor, tail): (Seq, Seq),
+        after: &HashMap<String, After>,
+    ) -> Entry {
         let Some(after) = after.get(&room.to_string()) else { return Entry::Fresh };
         let from = match after {
             After::Bare(seq) => Seq(*seq),
@@ -356,7 +385,9 @@ impl Session {
             After::Full { .. } => return Entry::Truncated,
         };
         match tail.0.checked_sub(from.0) {
-            Some(missed) if missed <= REPLAY_OF_A_ROOM => Entry::Resumed(from),
+            Some(missed) if missed <= REPLAY_OF_A_ROOM && (from >= floor || missed == 0) => {
+                Entry::Resumed(from)
+            }
             _ => Entry::Truncated,
         }
     }

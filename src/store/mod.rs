@@ -11,6 +11,7 @@ mod connect;
 pub mod embedded;
 mod error;
 pub mod mongodb;
+mod retention;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use crate::domain::{
 
 pub use self::connect::{Access, connect, migrate};
 pub use self::error::{Conflict, Result, StoreError};
+pub use self::retention::RetentionStore;
 
 /// Everything a node keeps.
 pub type DynStore = Arc<dyn Store>;
@@ -266,7 +268,8 @@ pub trait LogStore: Send + Sync {
     /// learns of what it has not heard on the bus.
     async fn stay_changes(&self, place: StayPlace, limit: u32) -> Result<Vec<Event>>;
 
-    /// Up to `limit` events behind `after` and up to `through`, in order, without a hole.
+    /// Up to `limit` events behind `after` and up to `through`, in order, without a hole; what lies at or below the room's
+    /// floor ([`RetentionStore::floors`]) is left out.
     async fn events(
         &self,
         room: RoomId,
@@ -295,7 +298,7 @@ pub trait LogStore: Send + Sync {
         client_id: &ClientId,
     ) -> Result<Option<Event>>;
 
-    /// How many messages the log holds up to and with `seq`.
+    /// How many messages the log has held up to and with `seq`; below the floor, how many up to that.
     async fn ordinal(&self, room: RoomId, seq: Seq) -> Result<u64>;
 
     /// Messages of all rooms of which something is left, newest first by their time, for administration.
@@ -444,7 +447,7 @@ pub trait UploadStore: Send + Sync {
 /// The store as a whole.
 #[async_trait]
 pub trait Store:
-    UserStore + RoomStore + LogStore + MembershipStore + JoinRequestStore + UploadStore
+    UserStore + RoomStore + LogStore + MembershipStore + JoinRequestStore + UploadStore + RetentionStore
 {
     /// The life of the store that positions belong to.
     async fn epoch(&self) -> Result<Epoch>;

@@ -66,6 +66,8 @@ const RULES: &[Rule] = &[
     ("POST", "/chat-rooms/{id}/messages", members(201)),
     ("GET", "/chat-rooms/{id}/messages/{message_id}", members(200)),
     ("PUT", "/chat-rooms/{id}/read-marker", members(200)),
+    ("GET", "/chat-rooms/{id}/retention", members(200)),
+    ("PUT", "/chat-rooms/{id}/retention", the_owner(200)),
     ("POST", "/chat-rooms/{id}/typing", members(204)),
     ("POST", "/chat-rooms/{id}/attachments", members(201)),
     ("GET", "/admin/users", admins(200)),
@@ -78,6 +80,8 @@ const RULES: &[Rule] = &[
     ("GET", "/admin/chat-rooms/{id}", admins(200)),
     ("PATCH", "/admin/chat-rooms/{id}", admins(200)),
     ("DELETE", "/admin/chat-rooms/{id}", admins(204)),
+    ("GET", "/admin/chat-rooms/{id}/retention", admins(200)),
+    ("PUT", "/admin/chat-rooms/{id}/retention", admins(200)),
     ("GET", "/admin/chat-rooms/private/{id}", admins(200)),
     ("GET", "/admin/join-requests", admins(200)),
     ("GET", "/admin/join-requests/{id}", admins(200)),
@@ -178,6 +182,9 @@ impl World {
             }
             "POST /chat-rooms/{id}/messages" => json!({"content": "hello"}),
             "PUT /chat-rooms/{id}/read-marker" => json!({"seq": 1}),
+            "PUT /chat-rooms/{id}/retention" | "PUT /admin/chat-rooms/{id}/retention" => {
+                json!({"days": 30})
+            }
             "POST /chat-rooms/{id}/typing" => json!({"is_typing": true}),
             "PATCH /admin/users/{id}" | "PATCH /admin/chat-rooms/{id}" => json!({}),
             _ => return request,

@@ -10,6 +10,7 @@ use natter::config::{
     BusUrl, ByteSize, Config, DEFAULT_FILE, Limit, LogFormat, MediaUrl, Secret, Signup, Sources,
     StoreUrl,
 };
+use natter::domain::Retention;
 
 /// Good enough for a signing secret, and nobody's.
 const STRONG: &str = "vT3kQz9LmW2xR8pYb6NcJ4hS7dF0gAeU";
@@ -101,6 +102,7 @@ fn the_names_that_scripts_rely_on_are_these() {
         ("NATTER_INSECURE", "true"),
         ("NATTER_INLINE_FILE_LIMIT", "1MiB"),
         ("NATTER_UPLOAD_LIMIT", "2GiB"),
+        ("NATTER_RETENTION", "90d"),
         ("NATTER_DRAIN_GRACE", "1m"),
         ("NATTER_LIMITS_MESSAGES_PER_SECOND", "0"),
         ("NATTER_LOG_FORMAT", "json"),
@@ -126,6 +128,7 @@ fn the_names_that_scripts_rely_on_are_these() {
     assert!(config.insecure);
     assert_eq!(config.inline_file_limit, ByteSize::mib(1));
     assert_eq!(config.upload_limit, ByteSize::mib(2048));
+    assert_eq!(config.retention, Retention::Days(90));
     assert_eq!(config.drain_grace, Duration::from_secs(60));
     assert_eq!(config.limits.messages_per_second, Limit::OFF);
     assert_eq!(config.log.format, LogFormat::Json);
@@ -235,6 +238,9 @@ fn a_wrong_variable_is_named_in_one_sentence() {
         ("NATTER_INLINE_FILE_LIMIT", "5", "inline_file_limit"),
         ("NATTER_INLINE_FILE_LIMIT", "65MiB", "inline_file_limit"),
         ("NATTER_UPLOAD_LIMIT", "4MiB", "inline_file_limit"),
+        ("NATTER_RETENTION", "36h", "retention"),
+        ("NATTER_RETENTION", "90", "retention"),
+        ("NATTER_RETENTION", "36501d", "retention"),
         ("NATTER_DRAIN_GRACE", "half an hour", "drain_grace"),
         ("NATTER_LIMITS_SOCKETS_PER_USER", "-1", "limits.sockets_per_user"),
         ("NATTER_LIMITS_MESSAGE_BURST", "4294967296", "limits.message_burst"),

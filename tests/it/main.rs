@@ -24,6 +24,7 @@ mod messages;
 mod node;
 mod nodes;
 mod restored;
+mod retention;
 mod revocations;
 mod rooms;
 mod sockets;

@@ -8,6 +8,7 @@ mod model;
 mod pages;
 mod replica_set;
 mod requests;
+mod retention;
 mod rooms;
 mod uploads;
 mod users;

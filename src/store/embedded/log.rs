@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::column::Count;
 use super::rooms::tail_at;
-use super::{Embedded, apply, wipe};
+use super::{Embedded, apply, retention, wipe};
 use crate::domain::room::Tail;
 use crate::domain::{Body, ClientId, Event, RoomId, Seq, UserId};
 use crate::record;
@@ -139,7 +139,7 @@ impl LogStore for Embedded {
         self.read(move |conn| {
             let found: Option<Count> =
                 conn.prepare_cached(sql)?.query_row((room, seq), |row| row.get(0)).optional()?;
-            Ok(found.map_or(0, |count| count.0))
+            found.map_or_else(|| Ok(retention::floor(conn, room)?.ordinal), |count| Ok(count.0))
         })
         .await
     }

@@ -14,14 +14,15 @@ use crate::domain::{
 };
 use crate::store::{MembershipStore, Result, RoomEntry};
 
-/// A query of memberships, `m`, with their users, `u`, for [`list`].
+/// A query of memberships, `m`, with their users, `u`, and rooms, `r`, for [`list`]. What is gone is read.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT ",
             user_columns!(),
-            ", m.id, m.room, m.role, m.created_at, m.last_seen, m.read_seq, m.read_ordinal
-             FROM memberships m JOIN users u ON u.id = m.user ",
+            ", m.id, m.room, m.role, m.created_at, m.last_seen,
+             max(m.read_seq, r.floor_seq), max(m.read_ordinal, r.floor_ordinal)
+             FROM memberships m JOIN users u ON u.id = m.user JOIN rooms r ON r.id = m.room ",
             $rest
         )
     };
@@ -199,7 +200,8 @@ fn mark_read(
     let advance = "UPDATE memberships SET read_seq = ?3, read_ordinal = ?4
                    WHERE room = ?1 AND user = ?2 AND read_seq < ?3";
     conn.prepare_cached(advance)?.execute((room, user, to.seq, Count(to.ordinal)))?;
-    let now = "SELECT read_seq, read_ordinal FROM memberships WHERE room = ?1 AND user = ?2";
+    let now = "SELECT max(m.read_seq, r.floor_seq), max(m.read_ordinal, r.floor_ordinal)
+               FROM memberships m JOIN rooms r ON r.id = m.room WHERE m.room = ?1 AND m.user = ?2";
     let found =
         conn.prepare_cached(now)?.query_row((room, user), |row| marker_at(row, 0)).optional();
     Ok(found?)

@@ -12,6 +12,7 @@ mod memberships;
 mod migrations;
 mod readers;
 mod requests;
+mod retention;
 mod rooms;
 mod uploads;
 mod users;

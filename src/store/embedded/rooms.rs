@@ -24,7 +24,8 @@ macro_rules! entry_columns {
         concat!(
             room_columns!(),
             ", r.tail_seq, r.tail_ordinal, r.tail_timestamp, coalesce(m.role, 'owner'),
-             coalesce(m.read_seq, r.tail_seq), coalesce(m.read_ordinal, r.tail_ordinal)"
+             max(coalesce(m.read_seq, r.tail_seq), r.floor_seq),
+             max(coalesce(m.read_ordinal, r.tail_ordinal), r.floor_ordinal)"
         )
     };
 }

@@ -28,14 +28,18 @@ pub(super) fn one(conn: &Connection, room: RoomId, seq: Seq) -> Result<()> {
 }
 
 /// The uploads of the messages in this range are the collector's.
-fn give_up_uploads(conn: &Connection, room: RoomId, (first, last): (Seq, Seq)) -> Result<()> {
+pub(super) fn give_up_uploads(
+    conn: &Connection,
+    room: RoomId,
+    (first, last): (Seq, Seq),
+) -> Result<()> {
     let sql = "UPDATE uploads SET state = 'deleting', seq = NULL WHERE room = ?1 AND seq BETWEEN ?2 AND ?3";
     conn.prepare_cached(sql)?.execute((room, first, last))?;
     Ok(())
 }
 
 /// Leaves nothing in the rows of the messages in this range but their place and digest.
-fn blank(conn: &Connection, room: RoomId, (first, last): (Seq, Seq)) -> Result<()> {
+pub(super) fn blank(conn: &Connection, room: RoomId, (first, last): (Seq, Seq)) -> Result<()> {
     let sql = "UPDATE events INDEXED BY events_messages SET kind = ?4, body = NULL
                WHERE room = ?1 AND seq BETWEEN ?2 AND ?3 AND kind = 'message'";
     debug_assert_eq!(MESSAGE, "message", "the statement names the kind as the index does");

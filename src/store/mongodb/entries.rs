@@ -9,6 +9,7 @@ use super::event::tail;
 use super::field::{Place, Row, place};
 use super::indexes::name;
 use super::read::all_of;
+use super::retention::floor_at;
 use super::rooms::{any_of, kind_at, room_at};
 use super::settle::Cleared;
 use crate::domain::membership::ReadMarker;
@@ -52,10 +53,11 @@ impl Base {
             let tail = tail_at(last);
             let at_tail = ReadMarker { seq: tail.seq, ordinal: tail.ordinal };
             let own = own.get(&id).copied().unwrap_or_default();
+            let gone = floor_at(Row::of(document))?.unwrap_or_default();
             entries.push(RoomEntry {
                 room: room_at(Row::of(document), tail, &owners)?,
                 role,
-                read: read.map_or(at_tail, |read| further(read, own)),
+                read: read.map_or(at_tail, |read| further(further(read, own), gone)),
                 tail,
                 last_message: messages.get(&id).cloned(),
                 peer: peers.get(&id).cloned(),
@@ -126,16 +128,16 @@ impl Base {
         found.map(|found| Ok((room, marker_of(Row::of(&found))?))).transpose()
     }
 
-    /// The marker of `user` in `room`, of which `read` is stored.
+    /// The marker of `user` in `room`, of which `read` is stored. What is gone is read.
     pub(super) async fn marker(
         &self,
         room: RoomId,
         user: UserId,
         read: ReadMarker,
     ) -> Result<ReadMarker> {
-        let own = self.last_own_message(user, room).await?;
+        let (own, gone) = tokio::try_join!(self.last_own_message(user, room), self.floor(room))?;
         let own = own.map(|found| marker_of(Row::of(&found))).transpose()?;
-        Ok(further(read, own.unwrap_or_default()))
+        Ok(further(further(read, own.unwrap_or_default()), gone))
     }
 
     /// The other people of the private ones among these rooms, as long as they are there.

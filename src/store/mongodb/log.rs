@@ -119,7 +119,10 @@ impl LogStore for Mongodb {
         let keys = doc! { "$gte": place(room, Seq::ZERO), "$lte": place(room, seq) };
         let query = self.0.query(&self.0.events, doc! { "room": room, "_id": keys }, name::ID);
         let found = query.sort(doc! { "_id": -1 }).only(doc! { "ordinal": 1 }).first().await?;
-        found.map_or(Ok(0), |document| Row::of(&document).get("ordinal"))
+        match found {
+            Some(document) => Row::of(&document).get("ordinal"),
+            None => Ok(self.0.floor(room).await?.ordinal),
+        }
     }
 
     async fn all_messages(&self, skip: u32, limit: u32) -> Result<Vec<Event>> {

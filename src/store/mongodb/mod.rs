@@ -22,6 +22,7 @@ mod making;
 mod memberships;
 mod read;
 mod requests;
+mod retention;
 mod rooms;
 mod settle;
 mod uploads;

@@ -188,6 +188,8 @@ BY_ID = [
     ("GET", "/chat-rooms/{id}/messages", None),
     ("POST", "/chat-rooms/{id}/messages", {"content": "x"}),
     ("PUT", "/chat-rooms/{id}/read-marker", {"seq": 0}),
+    ("GET", "/chat-rooms/{id}/retention", None),
+    ("PUT", "/chat-rooms/{id}/retention", {"days": 7}),
     ("POST", "/chat-rooms/{id}/typing", {"is_typing": True}),
     ("DELETE", "/chat-rooms/{id}/members/me", None),
 ]  # fmt: skip

@@ -41,6 +41,8 @@ RULES = {
     ("DELETE", "/chat-rooms/{id}/members/me"): ROOM_MEMBERS,
     ("DELETE", "/chat-rooms/{id}/members/{user_id}"): ROOM_OWNER,
     ("PUT", "/chat-rooms/{id}/read-marker"): ROOM_MEMBERS,
+    ("GET", "/chat-rooms/{id}/retention"): ROOM_MEMBERS,
+    ("PUT", "/chat-rooms/{id}/retention"): ROOM_OWNER,
     ("POST", "/chat-rooms/{id}/messages"): ROOM_MEMBERS,
     ("GET", "/chat-rooms/{id}/messages"): ROOM_MEMBERS,
     ("GET", "/chat-rooms/{id}/messages/{message_id}"): ROOM_MEMBERS,
@@ -51,6 +53,7 @@ RULES = {
 BODIES = {
     "/handle-join-request": {"approval_status": True},
     "/chat-rooms/{id}/read-marker": {"seq": 0},
+    "/chat-rooms/{id}/retention": {"days": 7},
     "/chat-rooms/{id}/messages": {"content": "x"},
     "/chat-rooms/{id}/typing": {"is_typing": False},
 }

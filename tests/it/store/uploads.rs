@@ -28,7 +28,7 @@ contract![
 /// Before any time that the clock shows.
 const LONG_AGO: Timestamp = Timestamp(1);
 
-fn new_upload(room: RoomId, owner: &User, created_at: Timestamp) -> Upload {
+pub(super) fn new_upload(room: RoomId, owner: &User, created_at: Timestamp) -> Upload {
     Upload {
         attachment: Attachment {
             id: AttachmentId::new(tick(), 1),
@@ -60,7 +60,7 @@ fn key(text: &str) -> ClientId {
 }
 
 /// Attaches `file` to a message and stores that.
-async fn post(pen: &mut Pen<'_>, sender: &User, file: &Attachment) -> Event {
+pub(super) async fn post(pen: &mut Pen<'_>, sender: &User, file: &Attachment) -> Event {
     let event = pen.event(sender, picture(sender, file.clone()));
     let client_id = event.client_id.clone().unwrap();
     pen.store.attach(file.id, pen.room, sender.id, &client_id).await.unwrap();

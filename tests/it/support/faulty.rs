@@ -366,6 +366,29 @@ impl UploadStore for Faulty {
 }
 
 #[async_trait]
+impl RetentionStore for Faulty {
+    async fn retention(&self, room: RoomId) -> Result<Option<Retention>> {
+        self.inner()?.retention(room).await
+    }
+
+    async fn set_retention(&self, room: RoomId, retention: Option<Retention>) -> Result<()> {
+        self.inner()?.set_retention(room, retention).await
+    }
+
+    async fn retentions(&self, page: Page<RoomId>) -> Result<Vec<(RoomId, Option<Retention>)>> {
+        self.inner()?.retentions(page).await
+    }
+
+    async fn trim(&self, room: RoomId, before: Timestamp) -> Result<bool> {
+        self.inner()?.trim(room, before).await
+    }
+
+    async fn floors(&self, rooms: &[RoomId]) -> Result<Vec<(RoomId, Seq)>> {
+        self.inner()?.floors(rooms).await
+    }
+}
+
+#[async_trait]
 impl Store for Faulty {
     async fn epoch(&self) -> Result<Epoch> {
         self.inner()?.epoch().await

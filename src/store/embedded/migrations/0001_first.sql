@@ -27,7 +27,7 @@ CREATE INDEX users_revoked ON users (revoked_at) WHERE revoked_at IS NOT NULL;
 CREATE INDEX users_deleted ON users (id) WHERE is_deleted = 1;
 CREATE INDEX users_admins ON users (id) WHERE is_admin = 1 AND is_disabled = 0 AND is_deleted = 0;
 
--- Everything but the pair and created_at is derived from the log. A deleted room keeps its row, which ends its log.
+-- Everything but the pair, created_at and retention is derived from the log. A deleted room keeps its row, which ends its log.
 CREATE TABLE rooms (
     id             BLOB PRIMARY KEY CHECK (length(id) = 12),
     name           TEXT NOT NULL,
@@ -43,7 +43,12 @@ CREATE TABLE rooms (
     tail_timestamp INTEGER NOT NULL DEFAULT 0,
     -- Messages up to here are gone to every reader; their rows are blanked up to wiped_through.
     cleared_through INTEGER NOT NULL DEFAULT 0,
-    wiped_through   INTEGER NOT NULL DEFAULT 0
+    wiped_through   INTEGER NOT NULL DEFAULT 0,
+    -- Days that the log is kept, 0 for ever, NULL as the server says.
+    retention      INTEGER,
+    -- The log up to here is gone, but for its newest event.
+    floor_seq      INTEGER NOT NULL DEFAULT 0,
+    floor_ordinal  INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 CREATE UNIQUE INDEX rooms_pair ON rooms (pair_low, pair_high) WHERE pair_low IS NOT NULL AND is_deleted = 0;
