@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::DynBus;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub limits: Limiter,
     /// Hashes and compares passwords.
     pub passwords: Passwords,
+    /// How many archives of people's data may still be made at once.
+    pub exports: Arc<Semaphore>,
     /// What the node counts about itself.
     pub metrics: Metrics,
     /// Work that must end before the node does.

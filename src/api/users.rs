@@ -164,6 +164,25 @@ pub struct NewAccount {
     pub is_admin: bool,
 }
 
+/// What is to become of what a person has said.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+pub struct Erasure {
+    /// Whether their messages and files stay, without a name. Not, unless said so.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub keep_messages: bool,
+}
+
+/// An erasure that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ErasureView {
+    /// Whose account it was.
+    #[schema(value_type = String)]
+    pub id: UserId,
+    /// Whether their messages and files stay, without a name.
+    pub keep_messages: bool,
+}
+
 /// `PUT /user/online-status`: `true`, `false`, or `{"is_online": ...}`.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "must be a boolean, or an object with is_online")]

@@ -1,7 +1,8 @@
 //! `natter admin`: accounts, from the machine that holds the store.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,8 +12,9 @@ use super::{Failure, print, runtime};
 use crate::api::SignUp;
 use crate::app::App;
 use crate::config::{Config, Sources};
-use crate::domain::User;
+use crate::domain::{User, Words};
 use crate::node::{self, assemble};
+use crate::service::export::Archive;
 use crate::service::operator;
 use crate::store::{self, Access};
 
@@ -49,6 +51,21 @@ pub(super) enum Admin {
     RevokeSessions {
         /// Its name or address
         user: String,
+    },
+    /// Write everything that is kept of an account into a new tar archive
+    ExportUser {
+        /// Its name or address
+        user: String,
+        /// The file to make
+        file: PathBuf,
+    },
+    /// Delete an account, and erase everything that tells of its person; a running node does the most of it
+    EraseUser {
+        /// Its name or address, or its id, also of an account that was deleted before
+        user: String,
+        /// Keep its messages and files, without a name
+        #[arg(long)]
+        keep_messages: bool,
     },
     /// Tell clients that the store was set back to an earlier state, after a backup was restored; all nodes have to
     /// be stopped
@@ -88,6 +105,20 @@ impl Admin {
                 print(&format!("{} has the new password\n", user.username.as_str()));
             }
             Self::ListUsers => list(app).await?,
+            Self::ExportUser { user, file } => {
+                let archive = operator::export_user(app, &user).await?;
+                let bytes = write_new(&file, archive).await.map_err(|error| {
+                    Failure::told(format!("cannot write {}: {error}", file.display()))
+                })?;
+                print(&format!("wrote {bytes} bytes to {}\n", file.display()));
+            }
+            Self::EraseUser { user, keep_messages } => {
+                let words = if keep_messages { Words::Kept } else { Words::Erased };
+                let id = operator::erase_user(app, &user, words).await?;
+                print(&format!(
+                    "the account {id} is gone; a running node, or else the next, erases what is left of it\n"
+                ));
+            }
             Self::Restored => {} // Done without the parts of a node.
             Self::RevokeSessions { user } => {
                 let user = operator::revoke_sessions(app, &user).await?;
@@ -109,6 +140,34 @@ fn restored(config: &Config) -> Result<(), Failure> {
     })?;
     print(&format!("the store has the epoch {epoch} now: clients begin anew\n"));
     Ok(())
+}
+
+/// Writes an archive to a new file, which only this user may read and which appears whole or not at all; its bytes.
+async fn write_new(path: &Path, mut archive: Archive) -> io::Result<u64> {
+    if path.symlink_metadata().is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there already"));
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".partial-{:08x}", rand::random::<u32>()));
+    let partial = PathBuf::from(name);
+    let written = async {
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        let mut bytes = 0;
+        while let Some(piece) = archive.recv().await {
+            let piece = piece?;
+            file.write_all(&piece)?;
+            bytes += piece.len() as u64;
+        }
+        file.sync_all()?;
+        fs::rename(&partial, path)?;
+        Ok(bytes)
+    };
+    let written = written.await;
+    if written.is_err() {
+        _ = fs::remove_file(&partial);
+    }
+    written
 }
 
 /// A mistyped folder is told, where a new, empty store in it would only puzzle.

@@ -3,6 +3,7 @@
 //! Nothing here waits, and nothing here knows a database, a bus or a wire format.
 
 pub mod attachment;
+pub mod erasure;
 pub mod event;
 pub mod id;
 pub mod membership;
@@ -16,7 +17,8 @@ pub mod time;
 pub mod user;
 
 pub use attachment::{Attachment, AttachmentState, ImageSize};
-pub use event::{Body, Event, Nonce, RemovalReason};
+pub use erasure::Words;
+pub use event::{Body, Event, MemberAdded, Nonce, RemovalReason};
 pub use id::{
     AttachmentId, BootId, ConnectionId, Epoch, JoinRequestId, MembershipId, MessageId, RoomId, Seq,
     UserId,

@@ -2,18 +2,23 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Admin, Json, PageParams, Paged, Paging, Path};
-use crate::api::{AccountChange, AccountView, ErrorBody, NewAccount};
+use crate::api::{AccountChange, AccountView, Erasure, ErasureView, ErrorBody, NewAccount};
 use crate::app::App;
-use crate::domain::{User, UserId};
-use crate::service::{Result, administration, presence};
+use crate::domain::{User, UserId, Words};
+use crate::service::{Result, administration, erasure, presence};
 
 /// The calls for administering accounts.
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, change, delete))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, change, delete))
+        .routes(routes!(erase))
+        .routes(routes!(export))
 }
 
 async fn view(app: &App, user: &User) -> AccountView {
@@ -117,4 +122,44 @@ async fn delete(
 ) -> Result<StatusCode> {
     administration::delete_user(&app, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Erase everything that tells of a person
+///
+/// Deletes the account, if it is there, and then takes its name and address out of the logs of all rooms, and its messages and
+/// files unless they are kept: within seconds, with a long past within minutes. What is left is called `(deleted)`. Also for an
+/// account that was deleted before, and again.
+#[utoipa::path(
+    post, path = "/admin/users/{id}/erasure", tag = "administration", request_body = Erasure,
+    params(("id" = String, Path, description = "The user's id.")),
+    responses(
+        (status = 202, body = ErasureView),
+        (status = 404, description = "`not_found`: there never was such an account.", body = ErrorBody),
+        (status = 409, description = "`last_admin`: nobody would be left to administer.", body = ErrorBody),
+    )
+)]
+async fn erase(
+    State(app): State<App>,
+    _admin: Admin,
+    Path(id): Path<UserId>,
+    Json(body): Json<Erasure>,
+) -> Result<(StatusCode, Json<ErasureView>)> {
+    let words = if body.keep_messages { Words::Kept } else { Words::Erased };
+    let begun = erasure::begin(&app, id, words).await?;
+    Ok((StatusCode::ACCEPTED, Json(begun)))
+}
+
+/// Everything that is kept of a person
+///
+/// As `GET /users/me/export`.
+#[utoipa::path(
+    get, path = "/admin/users/{id}/export", tag = "administration",
+    params(("id" = String, Path, description = "The user's id.")),
+    responses(
+        (status = 200, description = "The archive.", content_type = "application/x-tar"),
+        (status = 404, description = "`not_found`", body = ErrorBody),
+    )
+)]
+async fn export(State(app): State<App>, _admin: Admin, Path(id): Path<UserId>) -> Result<Response> {
+    super::export::archive(&app, id).await
 }

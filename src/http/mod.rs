@@ -13,6 +13,7 @@ mod body;
 mod cors;
 mod detach;
 mod error;
+mod export;
 mod extract;
 mod join_requests;
 pub(crate) mod listener;
@@ -74,6 +75,7 @@ fn calls() -> OpenApiRouter<App> {
         .merge(members::routes())
         .merge(messages::routes())
         .merge(retention::routes())
+        .merge(export::routes())
         .merge(presence::routes())
         .merge(admin_rooms::routes())
         .merge(admin_users::routes())

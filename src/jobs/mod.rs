@@ -2,6 +2,7 @@
 //! two nodes at once; the node calls them.
 
 pub mod deletions;
+pub mod erasures;
 pub mod media_gc;
 pub mod retention;
 pub mod revocations;

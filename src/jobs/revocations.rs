@@ -25,8 +25,12 @@ const OVERLAP: Duration = Duration::from_secs(5);
 /// [`crate::service::Error::Unavailable`] if the store does not answer.
 pub async fn run_once(app: &App, since: Timestamp, now: Timestamp) -> Result<Timestamp> {
     for (user, at) in app.store.revoked(since).await? {
+        let account = app.store.user(user).await?;
+        if account.is_none() {
+            app.rooms.forget_told(user); // Perhaps erased, by which what is in memory is out of date.
+        }
         if app.rooms.is_connected(user) {
-            let account = app.store.user(user).await?.filter(|account| !account.is_disabled);
+            let account = account.filter(|account| !account.is_disabled);
             app.rooms.revoke_before(user, at, account.map(|account| account.generation));
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::StartError;
@@ -24,6 +25,9 @@ use crate::passwords::Passwords;
 use crate::room::{Peers, Rooms, Settings, Teller};
 use crate::store::{self, Access, DynStore};
 use crate::tls;
+
+/// Archives of people's data that a node makes at once: each reads the logs of many rooms.
+const EXPORTS_AT_ONCE: usize = 2;
 
 /// What the nodes of a cluster have in common, open.
 #[derive(Clone)]
@@ -142,6 +146,7 @@ pub async fn assemble_with(
         seal,
         nodes,
         lifecycle: Lifecycle::new(),
+        exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
         metrics,
         tasks: TaskTracker::new(),
     }))

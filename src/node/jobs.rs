@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::domain::Timestamp;
 use crate::http::trace::chain;
 use crate::jobs::stays::{self, Stays};
-use crate::jobs::{deletions, media_gc, retention, revocations};
+use crate::jobs::{deletions, erasures, media_gc, retention, revocations};
 use crate::service::spending;
 
 /// How often it is looked whether the store was restored.
@@ -25,6 +25,7 @@ pub(crate) fn start(app: App, stop: CancellationToken) {
         tokio::spawn(stop.clone().run_until_cancelled_owned(follow_epoch(app.clone())));
     }
     tokio::spawn(stop.clone().run_until_cancelled_owned(finish_deletions(app.clone())));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(erase(app.clone())));
     tokio::spawn(stop.clone().run_until_cancelled_owned(trim_logs(app.clone())));
     tokio::spawn(stop.run_until_cancelled_owned(collect_media(app)));
 }
@@ -76,6 +77,17 @@ async fn finish_deletions(app: App) {
         ticks.tick().await;
         if let Err(error) = deletions::run_once(&app).await {
             tracing::warn!(%error, "deleted accounts leave their rooms at the next run");
+        }
+    }
+}
+
+async fn erase(app: App) {
+    let mut ticks = tokio::time::interval(erasures::INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = erasures::run_once(&app).await {
+            tracing::warn!(%error, "people are erased at the next run");
         }
     }
 }

@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 use super::connection::{Connection, Scope, encode};
 use super::outbox::Packet;
 use crate::api::{Lasting, MessageView, Payload, Place, Variant};
-use crate::domain::{Attachment, Body, ConnectionId, Epoch, Event, Seq, UserId};
+use crate::domain::erasure::erased;
+use crate::domain::{Attachment, Body, ConnectionId, Epoch, Event, Seq, UserId, Words};
 
 /// Events that stay in memory behind a room's tail.
 pub(crate) const RING: usize = 256;
@@ -225,6 +226,14 @@ impl Feed {
         }
         state.connections.insert(connection.id, Arc::clone(connection));
         Attached::Live
+    }
+
+    /// Forgets what stays in memory behind the tail, if any of it tells of `user`; it is read from the store then.
+    pub(crate) fn forget_told(&self, user: UserId) {
+        let ring = &mut self.state().ring;
+        if ring.iter().any(|told| erased(&told.event, user, Words::Erased).is_some()) {
+            ring.clear();
+        }
     }
 
     /// Lets a connection go.

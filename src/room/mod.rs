@@ -349,6 +349,11 @@ impl Rooms {
         self.0.hub.all()
     }
 
+    /// Has live rooms forget what they keep in memory that tells of `user`, of whom the store knows less now.
+    pub fn forget_told(&self, user: UserId) {
+        self.live().values().for_each(|entry| entry.room.shared.feed.forget_told(user));
+    }
+
     /// What turns events into what clients are told.
     pub fn teller(&self) -> &Teller {
         &self.0.teller

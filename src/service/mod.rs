@@ -3,7 +3,9 @@
 pub mod accounts;
 pub mod administration;
 pub mod attachments;
+pub mod erasure;
 pub mod error;
+pub mod export;
 pub mod join_requests;
 pub mod memberships;
 pub mod messages;

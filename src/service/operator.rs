@@ -4,10 +4,11 @@
 //! within 2 s, by its job `revocations`.
 
 use super::accounts::{self, Details};
-use super::{Error, Result};
+use super::export::{self, Archive};
+use super::{Error, Result, erasure};
 use crate::api::SignUp;
 use crate::app::App;
-use crate::domain::{Page, Password, User, UserId};
+use crate::domain::{Page, Password, User, UserId, Words};
 use crate::store::UserChange;
 
 /// Makes an account, also where sign-up is closed. The very first one administers anyway.
@@ -53,6 +54,30 @@ pub async fn revoke_sessions(app: &App, login: &str) -> Result<User> {
 pub async fn list_users(app: &App, after: Option<UserId>) -> Result<Vec<User>> {
     let page = Page { after, ..Page::first(Page::<UserId>::MAX) };
     Ok(app.store.users(page).await?)
+}
+
+/// Deletes an account and has everything erased that tells of its person, which a running node, or else the next one, begins
+/// within seconds. `login` may be an id, also of an account that is deleted.
+///
+/// # Errors
+///
+/// [`Error::NotFound`]; [`Error::Conflict`] for the last administrator; [`Error::Unavailable`].
+pub async fn erase_user(app: &App, login: &str, words: Words) -> Result<UserId> {
+    let user = match login.parse() {
+        Ok(id) => id,
+        Err(_no_id) => user_of(app, login).await?.id,
+    };
+    erasure::begin(app, user, words).await.map(|begun| begun.id)
+}
+
+/// Begins the archive of everything that is kept of an account.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] if no account has this name or address; [`Error::Unavailable`].
+pub async fn export_user(app: &App, login: &str) -> Result<Archive> {
+    let user = user_of(app, login).await?;
+    export::of(app, user.id).await
 }
 
 async fn user_of(app: &App, login: &str) -> Result<User> {

@@ -9,6 +9,7 @@
 
 mod connect;
 pub mod embedded;
+mod erasure;
 mod error;
 pub mod mongodb;
 mod retention;
@@ -27,6 +28,7 @@ use crate::domain::{
 };
 
 pub use self::connect::{Access, connect, migrate};
+pub use self::erasure::ErasureStore;
 pub use self::error::{Conflict, Result, StoreError};
 pub use self::retention::RetentionStore;
 
@@ -447,7 +449,14 @@ pub trait UploadStore: Send + Sync {
 /// The store as a whole.
 #[async_trait]
 pub trait Store:
-    UserStore + RoomStore + LogStore + MembershipStore + JoinRequestStore + UploadStore + RetentionStore
+    UserStore
+    + RoomStore
+    + LogStore
+    + MembershipStore
+    + JoinRequestStore
+    + UploadStore
+    + RetentionStore
+    + ErasureStore
 {
     /// The life of the store that positions belong to.
     async fn epoch(&self) -> Result<Epoch>;

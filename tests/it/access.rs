@@ -43,6 +43,7 @@ const RULES: &[Rule] = &[
     ("POST", "/refresh-token", users(200)),
     ("GET", "/users", users(200)),
     ("GET", "/users/me", users(200)),
+    ("GET", "/users/me/export", users(200)),
     ("PUT", "/users/me/password", users(200)),
     ("POST", "/users/me/log-out-everywhere", users(204)),
     ("PUT", "/user/online-status", users(200)),
@@ -75,6 +76,8 @@ const RULES: &[Rule] = &[
     ("GET", "/admin/users/{id}", admins(200)),
     ("PATCH", "/admin/users/{id}", admins(200)),
     ("DELETE", "/admin/users/{id}", admins(204)),
+    ("POST", "/admin/users/{id}/erasure", admins(202)),
+    ("GET", "/admin/users/{id}/export", admins(200)),
     ("GET", "/admin/chat-rooms", admins(200)),
     ("POST", "/admin/chat-rooms", admins(200)),
     ("GET", "/admin/chat-rooms/{id}", admins(200)),
@@ -144,7 +147,9 @@ impl World {
             | "/delete-chat-room"
             | "/search-chat-rooms"
             | "/rooms-online-users" => ("", format!("?chat_room_id={room}")),
-            "/admin/users/{id}" => (&*self.bystander, String::new()),
+            "/admin/users/{id}" | "/admin/users/{id}/erasure" | "/admin/users/{id}/export" => {
+                (&*self.bystander, String::new())
+            }
             "/admin/join-requests/{id}" => (&*self.request, String::new()),
             "/admin/chat-room-sessions/{id}" => (&*self.membership, String::new()),
             "/admin/chat-rooms/private/{id}" => (&*self.private, String::new()),
@@ -186,7 +191,9 @@ impl World {
                 json!({"days": 30})
             }
             "POST /chat-rooms/{id}/typing" => json!({"is_typing": true}),
-            "PATCH /admin/users/{id}" | "PATCH /admin/chat-rooms/{id}" => json!({}),
+            "POST /admin/users/{id}/erasure"
+            | "PATCH /admin/users/{id}"
+            | "PATCH /admin/chat-rooms/{id}" => json!({}),
             _ => return request,
         };
         request.json(&body)

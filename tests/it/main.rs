@@ -23,6 +23,8 @@ mod memberships;
 mod messages;
 mod node;
 mod nodes;
+mod personal;
+mod put_back;
 mod restored;
 mod retention;
 mod revocations;

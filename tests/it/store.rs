@@ -1,5 +1,6 @@
 //! The contract of the store's ports, run on every adapter: each promise of their documentation is a test here.
 
+mod erasure;
 mod failures;
 mod file;
 mod log;

@@ -7,6 +7,7 @@
 mod apply;
 mod column;
 mod copy;
+mod erasure;
 mod log;
 mod memberships;
 mod migrations;

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Embedded;
 use super::column::after;
+use crate::domain::erasure::DELETED;
 use crate::domain::text::fold;
 use crate::domain::{Page, Timestamp, User, UserId, Username};
 use crate::store::{Conflict, NewUser, Result, StoreError, UserChange, UserStore};
@@ -30,9 +31,6 @@ pub(super) fn user_at(row: &Row<'_>, first: usize) -> rusqlite::Result<User> {
         created_at: row.get(first + 7)?,
     })
 }
-
-/// The name that a deleted account leaves where it is still named. No account can take it, for its brackets.
-const DELETED: &str = "(deleted)";
 
 #[async_trait]
 impl UserStore for Embedded {
@@ -244,7 +242,7 @@ fn update(conn: &Connection, id: UserId, change: &UserChange) -> Result<User> {
     find(conn, id)?.ok_or(StoreError::NotFound)
 }
 
-fn remove(conn: &Connection, id: UserId) -> Result<()> {
+pub(super) fn remove(conn: &Connection, id: UserId) -> Result<()> {
     let user = find(conn, id)?.ok_or(StoreError::NotFound)?;
     check_not_last_admin(conn, &user)?;
     let sql = "UPDATE users SET

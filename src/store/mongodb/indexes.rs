@@ -41,6 +41,7 @@ pub(super) mod name {
     pub(in super::super) const ADMINS: &str = "users_admins";
     pub(in super::super) const REVOKED: &str = "users_revoked";
     pub(in super::super) const LEAVING: &str = "users_leaving";
+    pub(in super::super) const ERASING: &str = "users_erasing";
     pub(in super::super) const OPEN_REQUESTS: &str = "join_requests_open";
     pub(in super::super) const REQUESTS_OF_ROOM: &str = "join_requests_room";
     pub(in super::super) const REQUESTS_OF_USER: &str = "join_requests_user";
@@ -133,6 +134,7 @@ fn of_users() -> Vec<Index> {
         index("users", name::ADMINS, doc! { "is_admin": 1 }).only(doc! { "is_admin": true }),
         index("users", name::REVOKED, doc! { "revoked_at": 1 }).only(there("revoked_at")),
         index("users", name::LEAVING, doc! { "leaving": 1 }).only(there("leaving")),
+        index("users", name::ERASING, doc! { "keeps_words": 1 }).only(there("keeps_words")),
     ]
 }
 

@@ -11,6 +11,7 @@ mod committed;
 mod connect;
 mod derive;
 mod entries;
+mod erasure;
 mod error;
 mod event;
 mod facts;

@@ -11,12 +11,10 @@ use super::field::Row;
 use super::indexes::name;
 use super::rooms::{any_of, behind};
 use super::{Base, Mongodb};
+use crate::domain::erasure::DELETED;
 use crate::domain::text::fold;
 use crate::domain::{Page, Timestamp, User, UserId, Username};
 use crate::store::{Conflict, NewUser, Result, StoreError, UserChange, UserStore};
-
-/// The name that a deleted account leaves where it is still named. No account can take it, for its brackets.
-const DELETED: &str = "(deleted)";
 
 /// Ids in one query.
 const IDS: usize = 1000;

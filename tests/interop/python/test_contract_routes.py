@@ -21,6 +21,7 @@ RULES = {
     ("POST", "/refresh-token"): ANYONE,
     ("GET", "/users/me"): ANYONE,
     ("GET", "/users"): ANYONE,
+    ("GET", "/users/me/export"): ANYONE,
     ("PUT", "/users/me/password"): ANYONE,
     ("POST", "/users/me/log-out-everywhere"): ANYONE,
     ("PUT", "/user/online-status"): ANYONE,

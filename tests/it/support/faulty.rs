@@ -389,6 +389,37 @@ impl RetentionStore for Faulty {
 }
 
 #[async_trait]
+impl ErasureStore for Faulty {
+    async fn begin_erasure(&self, user: UserId, words: Words) -> Result<()> {
+        self.inner()?.begin_erasure(user, words).await
+    }
+
+    async fn erasures(&self, limit: u32) -> Result<Vec<(UserId, Words)>> {
+        self.inner()?.erasures(limit).await
+    }
+
+    async fn end_erasure(&self, user: UserId) -> Result<()> {
+        self.inner()?.end_erasure(user).await
+    }
+
+    async fn traces(
+        &self,
+        user: UserId,
+        page: Page<RoomId>,
+    ) -> Result<(Vec<RoomId>, Option<RoomId>)> {
+        self.inner()?.traces(user, page).await
+    }
+
+    async fn rewrite(&self, events: &[Event]) -> Result<()> {
+        self.inner()?.rewrite(events).await
+    }
+
+    async fn rename_private(&self, room: RoomId, name: &str) -> Result<()> {
+        self.inner()?.rename_private(room, name).await
+    }
+}
+
+#[async_trait]
 impl Store for Faulty {
     async fn epoch(&self) -> Result<Epoch> {
         self.inner()?.epoch().await

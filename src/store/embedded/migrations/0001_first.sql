@@ -20,10 +20,13 @@ CREATE TABLE users (
     generation      INTEGER NOT NULL DEFAULT 0,
     online_until    INTEGER,
     created_at      INTEGER NOT NULL,
-    revoked_at      INTEGER
+    revoked_at      INTEGER,
+    -- What tells of them is being taken out of the logs, their words (0) or all but those (1).
+    keeps_words     INTEGER
 ) WITHOUT ROWID;
 
 CREATE INDEX users_revoked ON users (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX users_erasing ON users (id) WHERE keeps_words IS NOT NULL;
 CREATE INDEX users_deleted ON users (id) WHERE is_deleted = 1;
 CREATE INDEX users_admins ON users (id) WHERE is_admin = 1 AND is_disabled = 0 AND is_deleted = 0;
 
