@@ -22,7 +22,17 @@ pub(super) struct Scene {
 impl Scene {
     /// Starts the cluster, and everybody begins.
     pub(super) async fn begin(run: &Run, shape: &Shape, plan: &Plan) -> Self {
-        let cluster = Cluster::start(&run.folder, shape).await;
+        Self::begin_with(run, shape, plan, |_| ()).await
+    }
+
+    /// The same, with something changed before any node is started.
+    pub(super) async fn begin_with(
+        run: &Run,
+        shape: &Shape,
+        plan: &Plan,
+        change: impl FnOnce(&mut Cluster),
+    ) -> Self {
+        let cluster = Cluster::start_with(&run.folder, shape, change).await;
         let stage = Stage::new(run.seed, Balancer::over(cluster.addresses()));
         let crew = Crew::begin(plan, &stage, cluster.first()).await;
         let chance = stage.chance("faults");

@@ -1,6 +1,7 @@
 //! Nodes, and the servers beneath them, with a link on each way between.
 
 mod folder;
+pub(crate) mod last_release;
 mod node;
 
 use std::net::SocketAddr;
@@ -59,7 +60,17 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A cluster in which all nodes are ready.
     pub(crate) async fn start(folder: &Folder, shape: &Shape) -> Self {
+        Self::start_with(folder, shape, |_| ()).await
+    }
+
+    /// The same, with something changed before any node is started.
+    pub(crate) async fn start_with(
+        folder: &Folder,
+        shape: &Shape,
+        change: impl FnOnce(&mut Self),
+    ) -> Self {
         let mut cluster = Self::servers(folder, shape).await;
+        change(&mut cluster);
         if cluster.mongo.is_some() {
             cluster.nodes[0].migrate().await;
         }

@@ -1,7 +1,7 @@
 //! One node: the real binary, its settings, and the links that it has to other servers.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(crate) struct Node {
     address: SocketAddr,
     metrics: SocketAddr,
     settings: Vec<(String, String)>,
+    /// What is run, if it is not the program under test.
+    program: Option<PathBuf>,
     log: PathBuf,
     process: Option<Process>,
     /// The link by which its clients reach it.
@@ -55,6 +57,7 @@ impl Node {
             address,
             metrics,
             settings: Vec::new(),
+            program: None,
             process: None,
             front: Link::to(address).await,
             bus: None,
@@ -86,6 +89,16 @@ impl Node {
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.settings.retain(|(set, _)| set != name);
         self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Runs another program from the next start on.
+    pub(crate) fn use_program(&mut self, program: &Path) {
+        self.program = Some(program.to_owned());
+    }
+
+    /// Runs the program under test from the next start on.
+    pub(crate) fn use_this_program(&mut self) {
+        self.program = None;
     }
 
     pub(super) fn use_cluster(&mut self, mongo: &ReplicaSet, bus: Link) {
@@ -133,9 +146,10 @@ impl Node {
 
     /// The program with these arguments and the node's settings.
     fn command(&self, arguments: &[&str]) -> Command {
-        let program = std::env::var("NATTER_FAULTS_NODE");
+        let program = self.program.clone();
+        let program = program.or_else(|| std::env::var_os("NATTER_FAULTS_NODE").map(PathBuf::from));
         let mut command =
-            Command::new(program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_natter").to_owned()));
+            Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_natter").into()));
         for (name, _) in std::env::vars_os() {
             let shown = name.to_string_lossy();
             if ["NATTER_", "SECRET_KEY", "AWS_", "MONGO_"].iter().any(|own| shown.starts_with(own))

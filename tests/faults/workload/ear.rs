@@ -19,7 +19,8 @@ pub(crate) struct Ear {
 impl Ear {
     /// The ear of `person`, by this name.
     pub(crate) fn new(name: &str, person: &Person, clock: Clock) -> Self {
-        let tape = Tape { name: name.to_owned(), user: person.id.clone(), heard: Vec::new() };
+        let (name, user) = (name.to_owned(), person.id.clone());
+        let tape = Tape { name, user, ..Tape::default() };
         Self { token: person.token.clone(), clock, tape, positions: HashMap::new() }
     }
 

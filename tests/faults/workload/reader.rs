@@ -48,10 +48,14 @@ impl Reader {
 
     /// Listens until everything is heard that is to be.
     pub(super) async fn run(mut self) -> Tape {
+        let mut cut_off = None;
         while !self.has_heard_all() && !self.gives_up() {
             let node = self.stage.balancer.any(&mut self.chance);
             match Socket::connect(node, self.ear.auth()).await {
-                Ok(socket) => self.listen(socket).await,
+                Ok(socket) => {
+                    self.ear.tape.outages.extend(cut_off.map(|since: Instant| since.elapsed()));
+                    cut_off = self.listen(socket).await.then(Instant::now);
+                }
                 Err(NotConnected::Away) => {}
                 Err(NotConnected::Refused(why)) => panic!("{}: {why}", self.ear.tape.name),
             }
@@ -75,27 +79,29 @@ impl Reader {
             .is_some_and(|rooms| rooms.iter().all(|(room, tail)| self.ear.is_at(room, *tail)))
     }
 
-    async fn listen(&mut self, mut socket: Socket) {
+    /// Listens until it goes, or is cut off: whether it was.
+    async fn listen(&mut self, mut socket: Socket) -> bool {
         let longest = u64::try_from(self.stay.as_millis()).unwrap_or(u64::MAX).max(1);
         let stay = Duration::from_millis(self.chance.random_range(longest / 4..=longest));
         let leave = Instant::now() + stay;
         let mut end = self.end.clone();
-        loop {
+        let was_cut_off = loop {
             let is_over = end.borrow_and_update().is_some();
             if is_over && (self.has_heard_all() || self.gives_up()) {
-                break;
+                break false;
             }
             tokio::select! {
                 told = tokio::time::timeout(SILENCE, socket.next()) => match told {
                     Ok(Told::Event(name, payload)) => self.ear.hear(&name, &payload),
-                    Ok(Told::Closed | Told::Disconnected) | Err(_) => break,
+                    Ok(Told::Closed | Told::Disconnected) | Err(_) => break true,
                     Ok(_) => {}
                 },
                 // In the end nobody goes any more.
-                () = tokio::time::sleep_until(leave), if !is_over => break,
+                () = tokio::time::sleep_until(leave), if !is_over => break false,
                 _ = end.changed(), if !is_over => {}
             }
-        }
+        };
         socket.close().await;
+        was_cut_off
     }
 }

@@ -9,4 +9,5 @@ mod nodes;
 mod polling;
 mod restore;
 mod rights;
+mod rolling;
 mod unreplicated;

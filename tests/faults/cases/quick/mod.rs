@@ -2,6 +2,6 @@
 
 pub(super) mod bus;
 pub(super) mod database;
-mod nodes;
+pub(super) mod nodes;
 mod owner;
 mod people;

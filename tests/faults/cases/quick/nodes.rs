@@ -82,7 +82,7 @@ fn x02_a_node_that_is_left_to_chance_is_killed_every_few_seconds() {
 }
 
 /// The grace that nodes are given.
-const GRACE: Duration = Duration::from_secs(12);
+pub(in crate::cases) const GRACE: Duration = Duration::from_secs(12);
 
 #[test]
 #[ignore = "a minute of real processes: make faults-quick"]
@@ -103,7 +103,7 @@ fn x04_nodes_go_one_after_the_other_and_nobody_is_left_in_doubt() {
 }
 
 /// Tells a node to go, and starts it again.
-async fn rolled(run: &mut Run, scene: &mut Scene, node: usize) {
+pub(in crate::cases) async fn rolled(run: &mut Run, scene: &mut Scene, node: usize) {
     let began = tokio::time::Instant::now();
     let one = &mut scene.cluster.nodes[node];
     one.signal(Signal::Term).await;
@@ -123,7 +123,7 @@ async fn rolled(run: &mut Run, scene: &mut Scene, node: usize) {
 }
 
 /// Everything has a clear outcome.
-pub(super) fn nobody_in_doubt(run: &mut Run, history: &History) {
+pub(in crate::cases) fn nobody_in_doubt(run: &mut Run, history: &History) {
     let unknown = history.sends.iter().filter(|sent| sent.outcome() == Outcome::Unknown);
     for sent in unknown.take(3) {
         run.violated(Rule::Own, format!("{:?} is unknown: {:?}", sent.content, sent.attempts));
