@@ -13,7 +13,7 @@ BUILD := cargo test --locked --no-run --quiet
 # `make run PROFILE=release` is the binary to measure; see `run`.
 PROFILE ?= dev
 
-.PHONY: help run client build test rules test-services test-rust faults-quick faults interop interop-cluster cluster test-web chart test-chart compose-trial deny advisories lint requirements screenshots
+.PHONY: help run client build test rules test-services test-rust faults-quick faults mutants interop interop-cluster cluster test-web chart test-chart compose-trial deny advisories lint requirements screenshots
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -79,12 +79,16 @@ faults: ## Every case of tests/faults, or those whose name holds CASE; see tests
 	NATTER_TEST_BINARY=faults tests/services/run tests/rust/run --ignored --test-threads=1 $(if $(CASE),$(CASE),cases::)
 	@cat target/faults/report.md
 
+mutants: $(VENV)/.installed ## The server broken on purpose, and the rig that has to catch it; see tests/faults/README.md
+	$(PYTEST) tests/faults/mutants -q
+	tests/services/run tests/faults/mutants/run $(MUTANT)
+
 # Installs the servers to target/services-venv at its first use; no containers, nothing by hand.
 test-services: $(VENV)/.installed ## What tests/services/run promises of the servers that tests are given
 	$(PYTEST) tests/services -q
 
 rules: $(VENV)/.installed ## Rules of the repository itself (links, lock files, sizes)
-	$(PYTEST) tests/rules tests/rust -q
+	$(PYTEST) tests/rules tests/rust tests/faults/mutants -q
 
 interop: $(VENV)/.installed tests/interop/node_modules/.package-lock.json ## Official clients, the contract and hostile input, against the real binary
 	$(BUILD)
