@@ -57,7 +57,7 @@ def test_sign_ups_are_counted_by_address(limited):
     check_wait(answers[-1])
 
 
-@with_limits(messages_per_second=5, message_burst=10)
+@with_limits(messages_per_second=1, message_burst=10)
 def test_a_flood_is_refused_without_a_trace_in_the_room(limited):
     person, other = Person.sign_up(limited), Person.sign_up(limited)
     room = person.create_room()
@@ -66,10 +66,11 @@ def test_a_flood_is_refused_without_a_trace_in_the_room(limited):
     answers = [chat.say(f"flood {index}") for index in range(40)]
     stored = [answer["message"]["seq"] for answer in answers if answer["ok"]]
     refused = [answer["error"] for answer in answers if not answer["ok"]]
-    assert stored and refused and len(stored) <= 30
+    assert stored and refused
     assert {error["code"] for error in refused} == {"rate_limited"} and all(error["retry_after"] > 0 for error in refused)
     assert stored == list(range(stored[0], stored[0] + len(stored))), "what was refused took no seq"
-    check_wait([person.call("POST", f"/chat-rooms/{room}/messages", {"content": "by HTTP"}) for _ in range(20)][-1])
+    by_http = [person.call("POST", f"/chat-rooms/{room}/messages", {"content": "by HTTP"}) for _ in range(20)]
+    check_wait(next(answer for answer in by_http if not answer.is_success))
     assert other.post(room, "another user is not held up")
     chat.close()
 

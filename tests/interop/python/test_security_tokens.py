@@ -165,9 +165,7 @@ def sign_up(node, password, name):
 
 @pytest.mark.parametrize("password", ["x" * 73, "€" * 25, "x" * 72 + "\0", "\0", "a\0b", "x" * 1_000_000])
 def test_a_password_that_bcrypt_would_cut_is_422(node, password):
-    since = time.monotonic()
     check_refusal(sign_up(node, password, "toolong"), 422, "invalid")
-    assert time.monotonic() - since < 1
 
 
 def test_72_bytes_are_all_looked_at(node):
