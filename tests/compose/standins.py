@@ -70,6 +70,12 @@ def bootstrap(docker: Docker) -> None:
     print(f"making {DEBIAN}", flush=True)
     with (CACHE / "debootstrap.log").open("w") as log:
         subprocess.run(["debootstrap", "--variant=minbase", "bookworm", str(root), "http://deb.debian.org/debian"], stdout=log, check=True)
+    # As in the real image: nothing that apt fetched stays.
+    (root / "etc/apt/apt.conf.d/docker-clean").write_text(
+        'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };\n'
+        'APT::Update::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };\n'
+        'Dir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n'
+    )
     with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
         docker("import", "-", DEBIAN, stdin=tar.stdout, stdout=subprocess.DEVNULL)
     shutil.rmtree(root)
