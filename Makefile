@@ -13,7 +13,7 @@ BUILD := cargo test --locked --no-run --quiet
 # `make run PROFILE=release` is the binary to measure; see `run`.
 PROFILE ?= dev
 
-.PHONY: help run client build test rules test-services test-rust faults-quick faults mutants interop interop-cluster cluster test-web chart test-chart compose-trial deny advisories lint requirements screenshots
+.PHONY: help run client build test rules test-services test-rust faults-quick faults mutants interop interop-cluster cluster test-monitoring test-web chart test-chart compose-trial deny advisories lint requirements screenshots
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -30,7 +30,7 @@ cluster: client ## Start a cluster: three nodes behind HAProxy, with MongoDB, NA
 build: client ## Build the release binary, target/release/natter
 	cargo build --locked --release
 
-test: rules client test-services test-rust test-chart faults-quick interop test-web deny ## Everything that can fail, from nothing (installs what it needs)
+test: rules client test-services test-rust test-chart faults-quick interop test-monitoring test-web deny ## Everything that can fail, from nothing (installs what it needs)
 
 lint: ## Format and clippy, warnings are errors
 	cargo fmt --all --check
@@ -107,6 +107,11 @@ test-chart: $(VENV)/.installed ## The Helm chart, rendered by Helm for many valu
 
 compose-trial: $(VENV)/.installed ## Run docker-compose.yml with stand-in images, where no registry of images is reached; see tests/compose/README.md
 	$(VENV)/bin/python -B tests/compose/run
+
+test-monitoring: $(VENV)/.installed ## Rules, and each query of dashboards and alerts, by a Prometheus that asks three nodes under load
+	$(BUILD)
+	$(PYTEST) tests/monitoring/test_rules.py -q
+	tests/cluster/run $(PYTEST) tests/monitoring/test_queries.py -q
 
 test-web: client ## The web client's own tests, and those in a browser
 	@tests/web

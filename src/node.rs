@@ -3,6 +3,7 @@
 mod assemble;
 mod drain;
 mod jobs;
+mod scrape;
 mod waiting;
 
 use std::io;
@@ -12,9 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::RequestBodyTimeoutLayer;
@@ -25,10 +24,9 @@ use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::http;
 use crate::http::listener::{self, Listener};
-use crate::http::probes::{self, Check, NotReady};
+use crate::http::probes::{self, Check, NotReady, Readiness};
 use crate::http::trace::{Tracing, chain, trace};
 use crate::link::Links;
-use crate::metrics::Metrics;
 use crate::service;
 use crate::service::accounts;
 use crate::socket::{self, Endpoint, Sockets};
@@ -162,13 +160,14 @@ impl Node {
             links
         };
         let Endpoint { public: clients, internal: for_nodes, sockets } = Endpoint::new(app.clone());
-        let links = serve(public_router(&app, clients), public.socket);
+        let readiness = readiness(&app);
+        let links = serve(public_router(&app, clients, Arc::clone(&readiness)), public.socket);
         let (metrics_address, internal_address) =
             (address_of(metrics.as_ref()), address_of(internal.as_ref()));
         if let Some(Opened { socket, .. }) = metrics {
-            let rooms = app.rooms.clone();
-            let count = move || rooms.count_presence();
-            serve(operators_router(app.metrics.clone(), links.clone(), count), socket);
+            serve(scrape::router(app.clone(), links.clone(), readiness), socket);
+            let delays = scrape::follow_delays(app.metrics.clone());
+            tokio::spawn(stop.clone().run_until_cancelled_owned(delays));
         }
         let internal_links = match internal {
             Some(Opened { socket, .. }) => serve(internal_router(&app, for_nodes), socket),
@@ -265,16 +264,18 @@ fn local_address(
     socket.local_addr().map_err(|source| StartError::Listen { setting, address: wanted, source })
 }
 
-/// What clients are served.
-fn public_router(app: &App, sockets: Router) -> Router {
+fn readiness(app: &App) -> Arc<Readiness> {
     let store = Arc::clone(&app.store);
     let check: Check = Arc::new(move || {
         let store = Arc::clone(&store);
         Box::pin(async move { store.check().await.map_err(|error| not_ready(&error)) })
     });
-    let router = http::router(app.clone())
-        .merge(sockets)
-        .merge(probes::router(app.lifecycle.clone(), check));
+    Readiness::new(app.lifecycle.clone(), check)
+}
+
+/// What clients are served.
+fn public_router(app: &App, sockets: Router, readiness: Arc<Readiness>) -> Router {
+    let router = http::router(app.clone()).merge(sockets).merge(probes::router(readiness));
     traced(app, http::guard(app, router))
 }
 
@@ -300,19 +301,4 @@ fn not_ready(error: &StoreError) -> NotReady {
         }
         _ => NotReady::no_answer(chain(error)),
     }
-}
-
-/// What the operator's own port serves, `count` having counted what nobody counts by the way. Nothing of it is on the public one.
-fn operators_router(
-    metrics: Metrics,
-    links: Links,
-    count: impl Fn() + Clone + Send + Sync + 'static,
-) -> Router {
-    let render = move || {
-        metrics.tcp_connections.set(i64::try_from(links.count()).unwrap_or(i64::MAX));
-        count();
-        let text = metrics.render();
-        async move { ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text) }
-    };
-    Router::new().route("/metrics", get(render))
 }

@@ -33,6 +33,7 @@ pub struct Passwords(Arc<Pool>);
 #[derive(Debug)]
 struct Pool {
     cost: u32,
+    threads: usize,
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
     calls: AtomicU64,
@@ -46,6 +47,7 @@ impl Passwords {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Pool {
             cost,
+            threads,
             running: Arc::new(Semaphore::new(threads)),
             admitted: Arc::new(Semaphore::new(threads * (1 + WAITING_PER_THREAD))),
             calls: AtomicU64::new(0),
@@ -90,6 +92,12 @@ impl Passwords {
     /// How often bcrypt has run, for tests of what costs the same.
     pub fn calls(&self) -> u64 {
         self.0.calls.load(Ordering::Relaxed)
+    }
+
+    /// How many calls are under way, and how many may be.
+    pub(crate) fn queue(&self) -> (usize, usize) {
+        let most = self.0.threads * (1 + WAITING_PER_THREAD);
+        (most - self.0.admitted.available_permits(), most)
     }
 
     async fn run<T: Send + 'static>(

@@ -121,6 +121,11 @@ pub trait Bus: Send + Sync {
     /// How the link is, and word of when that changes.
     fn link(&self) -> watch::Receiver<Link>;
 
+    /// How many messages wait to be taken, and how many may; none where nothing waits.
+    fn queue(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
     /// The largest payload, in bytes: a larger one is lost, and counted.
     fn max_payload(&self) -> usize {
         MAX_PAYLOAD

@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use super::{Bus, BusError, Delivery, Link, Replies, Reply, SETTLE_TIMEOUT, Subject, Subscription};
 use crate::config::{BusAccess, NatsUrl};
 use crate::domain::BootId;
-use crate::metrics::Metrics;
+use crate::metrics::{Direction, Metrics};
 use inbox::Probe;
 use line::Line;
 use options::Options;
@@ -123,7 +123,7 @@ impl Bus for NatsBus {
     fn subscribe(&self, subject: &Subject) -> Subscription {
         let metrics = self.line.metrics.clone();
         let deliveries = listen(&self.line, subject.as_str().to_owned()).map(move |message| {
-            metrics.bus_received();
+            metrics.bus.carried(Direction::In, message.payload.len());
             Delivery {
                 payload: message.payload,
                 reply: message.reply.map(|reply| Subject::reply(reply.as_str())),
@@ -157,6 +157,10 @@ impl Bus for NatsBus {
 
     fn max_payload(&self) -> usize {
         self.client.max_payload()
+    }
+
+    fn queue(&self) -> (usize, usize) {
+        (self.line.outgoing.waiting(), outgoing::QUEUE)
     }
 }
 
@@ -195,7 +199,7 @@ async fn drive(client: Client, line: Arc<Line>) {
                 continue;
             }
             Work::Publish(message) => {
-                line.metrics.bus_sent();
+                line.metrics.bus.carried(Direction::Out, message.payload.len());
                 message
             }
             Work::Settle(settling) => line.inbox.probe(Probe::Settle(settling)),

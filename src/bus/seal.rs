@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 use super::Subject;
 use crate::domain::{BootId, Timestamp};
 use crate::keys::KeyRing;
-use crate::metrics::Metrics;
+use crate::metrics::{BusRefusal, Metrics};
 
 /// The form of what is said here. Another is not understood, and repaired from the store.
 const VERSION: u8 = 1;
@@ -176,11 +176,12 @@ impl Seal {
     }
 
     fn complain(&self, subject: &Subject, refused: NotOpened) {
-        self.0.metrics.bus_refused(match refused {
-            NotOpened::Malformed => "malformed",
-            NotOpened::Forged => "forged",
-            NotOpened::Stale => "stale",
-        });
+        let refusal = match refused {
+            NotOpened::Malformed => BusRefusal::Malformed,
+            NotOpened::Forged => BusRefusal::Forged,
+            NotOpened::Stale => BusRefusal::Stale,
+        };
+        self.0.metrics.bus.refused.of(refusal).inc();
         let now = Timestamp::now().0;
         let last = self.0.complained.load(Ordering::Relaxed);
         if now.abs_diff(last) >= QUIET.unsigned_abs() {

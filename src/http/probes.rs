@@ -43,8 +43,7 @@ impl NotReady {
 
 /// `/livez`, which answers while the process does, whatever is wrong behind it (restarting would
 /// not repair that), and `/readyz`, which answers 200 only while new clients may be sent here.
-pub(crate) fn router(lifecycle: Lifecycle, store: Check) -> Router {
-    let readiness = Arc::new(Readiness { lifecycle, store, last: Mutex::new(None) });
+pub(crate) fn router(readiness: Arc<Readiness>) -> Router {
     let ready = move || {
         let readiness = Arc::clone(&readiness);
         async move { readiness.readyz().await }
@@ -56,7 +55,8 @@ pub(super) async fn livez() -> Response {
     fresh(StatusCode::OK, "alive\n")
 }
 
-struct Readiness {
+/// Whether new clients may be sent to a node.
+pub(crate) struct Readiness {
     lifecycle: Lifecycle,
     store: Check,
     /// When the store was asked, and what it answered. Locked while it is being asked, so that
@@ -65,6 +65,16 @@ struct Readiness {
 }
 
 impl Readiness {
+    /// That of the node whose life it is, as `store` answers.
+    pub(crate) fn new(lifecycle: Lifecycle, store: Check) -> Arc<Self> {
+        Arc::new(Self { lifecycle, store, last: Mutex::new(None) })
+    }
+
+    /// Whether `/readyz` would answer 200.
+    pub(crate) async fn is_ready(&self) -> bool {
+        self.lifecycle.phase() <= Phase::Serving && self.ask_store().await.is_ok()
+    }
+
     async fn readyz(&self) -> Response {
         if self.lifecycle.phase() > Phase::Serving {
             return not_ready(ErrorCode::Draining, "This node is shutting down.");
@@ -115,7 +125,8 @@ mod tests {
 
     async fn status(lifecycle: &Lifecycle, store: Check, path: &str) -> u16 {
         let request = Request::get(path).body(Body::empty()).unwrap();
-        let answer = router(lifecycle.clone(), store).oneshot(request).await.unwrap();
+        let answer =
+            router(Readiness::new(lifecycle.clone(), store)).oneshot(request).await.unwrap();
         assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
         assert_eq!(answer.headers().contains_key(RETRY_AFTER), answer.status() == 503);
         answer.status().as_u16()
@@ -146,7 +157,7 @@ mod tests {
             counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Box::pin(async { Ok(()) })
         });
-        let router = router(Lifecycle::new(), store);
+        let router = router(Readiness::new(Lifecycle::new(), store));
         for _ in 0..20 {
             let request = Request::get("/readyz").body(Body::empty()).unwrap();
             assert_eq!(router.clone().oneshot(request).await.unwrap().status(), 200);

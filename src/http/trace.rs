@@ -153,7 +153,7 @@ impl Line {
         self.is_told = true;
         let duration = self.began.elapsed();
         let route = route_label(self.route.as_ref());
-        self.tracing.metrics.request_answered(self.method, route, status, duration);
+        self.tracing.metrics.http.answered(self.method, route, status, duration);
         let _entered = self.span.enter();
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let error = error.map(|error| chain(error.as_ref()));

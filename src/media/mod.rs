@@ -10,6 +10,7 @@
 mod bucket;
 mod kind;
 mod link;
+mod measured;
 mod name;
 mod picture;
 mod read;
@@ -32,10 +33,12 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use crate::api::Variant;
 use crate::config::{MediaConfig, MediaServe, MediaUrl};
 use crate::domain::{AttachmentId, Timestamp};
+use crate::metrics::Metrics;
 
 use self::bucket::Bucket;
 pub use self::kind::{UNKNOWN, is_inline};
 pub use self::link::{Claim, Links};
+use self::measured::Measured;
 pub use self::name::clean;
 pub use self::read::{Bytes, Object};
 pub use self::readers::Readers;
@@ -173,6 +176,11 @@ impl Media {
     pub fn new(objects: Arc<dyn ObjectStore>) -> Self {
         let (pictures, readers) = (picture::Pool::new(), Readers::default());
         Self { objects, place: Place::Other, pictures, readers }
+    }
+
+    /// The same media; what is asked of its store is counted in `metrics`.
+    pub fn measured(self, metrics: Metrics) -> Self {
+        Self { objects: Arc::new(Measured::new(self.objects, metrics)), ..self }
     }
 
     /// Who was found to be allowed the files of which room, for a moment.

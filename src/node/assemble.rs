@@ -108,12 +108,17 @@ pub async fn assemble_with(
 ) -> Result<App, StartError> {
     prepare(&config)?;
     let (Shared { store, bus }, Identity { boot, metrics, url }) = (shared, identity);
+    let store = store::measured(store, metrics.clone());
+    if !bus.reaches_others() {
+        metrics.bus.up.set(1); // There is nothing to be away.
+    }
     let secret = config.secret_key()?;
     let previous_secret = config.auth.secret_key_previous.clone();
     let previous = previous_secret.as_ref().map(|previous| previous.expose().as_bytes());
     let keys = Keys::derive(secret.expose().as_bytes(), previous);
     let epoch = store.epoch().await.map_err(StartError::Store)?;
     let media = Media::connect(&config.media, &config.data_dir).map_err(StartError::Media)?;
+    let media = media.measured(metrics.clone());
     let media_links = Links::new(keys.media.clone(), config.auth.token_lifetime);
     let signer = media_links.clone();
     let teller = Teller {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::assemble::{self, Identity, Shared};
-use super::{Doors, Opened, StartError, not_ready, operators_router};
+use super::{Doors, Opened, StartError, not_ready, scrape};
 use crate::config::Config;
 use crate::http::listener::Listener;
 use crate::http::probes::NotReady;
@@ -83,7 +83,7 @@ impl<'a> Answering<'a> {
         let [clients, operators] = &self.links;
         self.serve("listen", &self.doors.public, waiting::router(self.why.clone()), clients)?;
         if let Some(door) = &self.doors.metrics {
-            let router = operators_router(self.metrics.clone(), clients.clone(), || ());
+            let router = scrape::waiting(self.metrics.clone(), clients.clone());
             self.serve("metrics.listen", door, router, operators)?;
         }
         Ok(())

@@ -13,6 +13,7 @@ use super::command::Refused;
 use super::writer::{DEADLINE, Numbered, Writer};
 use crate::domain::Seq;
 use crate::domain::event::Event;
+use crate::metrics::FullQueue;
 use crate::store::{Appended, StoreError};
 
 /// How long an append whose outcome is unknown is tried again.
@@ -31,6 +32,7 @@ impl Writer {
             match self.attempt(&events[decided..], numbered, started).await {
                 Appended::Unknown(error) if started.elapsed() < GIVE_UP => {
                     tracing::warn!(room.id = %self.room, %error, "the outcome of an append is unknown");
+                    self.shared.metrics.messages.unknown_attempts.inc();
                     is_uncertain = true;
                 }
                 Appended::PositionTaken { index } => {
@@ -58,7 +60,8 @@ impl Writer {
             }
             self.pause(backoff(started.elapsed()), numbered, started).await;
         };
-        self.shared.metrics.appended(appended.label(), events.len(), started.elapsed());
+        let (outcome, took) = (appended.outcome(), started.elapsed());
+        self.shared.metrics.messages.appended(outcome, events.len(), took);
         appended
     }
 
@@ -98,7 +101,7 @@ impl Writer {
             self.tell_unknown(numbered);
         }
         for queued in self.queue.expired(Instant::now()) {
-            self.shared.metrics.queue_refused("writer");
+            self.shared.metrics.queues.refused.of(FullQueue::Writer).inc();
             self.refuse_unseen(queued, Refused::Overloaded);
         }
     }

@@ -16,9 +16,10 @@ use super::lane::Bars;
 use super::wire::{Outcome, Parcel, Progress, raw};
 use super::writer::DEADLINE;
 use crate::domain::{ConnectionId, RoomId, Timestamp};
+use crate::metrics::FullQueue;
 
 /// Commands of other nodes without an answer; what comes beyond it is refused as `overloaded`.
-const QUEUE: usize = 16 * 1024;
+pub(super) const QUEUE: usize = 16 * 1024;
 
 /// The shortest and the longest time between two answers to one request.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(250));
@@ -44,6 +45,11 @@ impl Default for Clerk {
 }
 
 impl Clerk {
+    /// How many commands have a place.
+    pub(super) fn waiting(&self) -> usize {
+        QUEUE - self.places.available_permits()
+    }
+
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,9 +88,9 @@ impl Rooms {
             }
         }
         drop(tell);
-        self.0.metrics.bounced(receipt.len());
+        self.0.metrics.cluster.bounced_commands.inc_by(receipt.len() as u64);
         if place.is_none() {
-            self.0.metrics.queue_refused("errands");
+            self.0.metrics.queues.refused.of(FullQueue::Errands).inc();
             let refused = || raw(&Outcome::of(&Err(Refused::Overloaded)));
             receipt = (0..commands.len()).map(|nth| (nth, refused())).collect();
             taken.clear();

@@ -283,6 +283,11 @@ impl Questions {
         self.closed.store(true, Ordering::SeqCst);
     }
 
+    /// How many have no answer yet.
+    pub fn count(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// Whether no more is taken.
     pub fn are_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)

@@ -22,10 +22,11 @@ use super::writer::{BATCH, DEADLINE};
 use super::{Inner, Rooms};
 use crate::bus::Link;
 use crate::domain::BootId;
+use crate::metrics::FullQueue;
 
 /// Commands for one owner without an answer; beyond it they wait for a place, and are refused as `overloaded` at
 /// their deadline.
-const QUEUE: usize = 4096;
+pub(super) const QUEUE: usize = 4096;
 
 /// How long an owner has to confirm that it got a request.
 const RECEIPT: Duration = Duration::from_millis(250);
@@ -89,6 +90,11 @@ impl Courier {
     /// The command, if the courier has ended.
     pub(super) fn push(&self, asked: Box<Asked>) -> Result<(), Box<Asked>> {
         self.queue.send(asked).map_err(|refused| refused.0)
+    }
+
+    /// How many commands have a place.
+    pub(super) fn waiting(&self) -> usize {
+        QUEUE - self.places.available_permits()
     }
 
     /// Whether it takes nothing any more.
@@ -200,7 +206,7 @@ impl Rounds {
                     courier: Arc::clone(&self.courier),
                     asked: asked.into_iter().map(Some).collect(),
                 };
-                rooms.0.metrics.forwarded(request.asked.len());
+                rooms.0.metrics.cluster.forwarded_commands.inc_by(request.asked.len() as u64);
                 // Before the next leaves: what is not taken must not be overtaken.
                 request.take(&rooms, receipt);
                 if !request.is_done() {
@@ -251,7 +257,7 @@ impl Rounds {
             return None;
         }
         if asked.deadline <= Instant::now() {
-            rooms.0.metrics.queue_refused("courier");
+            rooms.0.metrics.queues.refused.of(FullQueue::Courier).inc();
             asked.refuse(Refused::Overloaded);
             return None;
         }

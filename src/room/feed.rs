@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::value::RawValue;
 
 use super::connection::{Connection, Scope, encode};
-use super::outbox::Packet;
+use super::outbox::{Outbox, Packet};
 use crate::api::{Lasting, MessageView, Payload, Place, Variant};
 use crate::domain::erasure::erased;
 use crate::domain::{Attachment, Body, ConnectionId, Epoch, Event, Seq, UserId, Words};
@@ -94,6 +94,17 @@ pub(crate) struct Gap {
 /// A connection whose stay in the room has ended, and where.
 pub(crate) type Left = (Arc<Connection>, Seq);
 
+/// What came of a delivery.
+#[derive(Default)]
+pub(crate) struct Delivered {
+    /// The connections whose stay has ended, and where.
+    pub(crate) ended: Vec<Left>,
+    /// Events, each counted once a connection.
+    pub(crate) handed_over: usize,
+    /// The queue of one of the connections, and the place of the last event in it.
+    pub(crate) followed: Option<(Arc<Outbox>, u64)>,
+}
+
 /// How an attempt to take a connection in ended.
 pub(crate) enum Attached {
     /// Live from the feed's position.
@@ -148,24 +159,36 @@ impl Feed {
         reaches.then(|| behind.map(|told| Arc::clone(&told.event)).collect())
     }
 
-    /// Delivers what is new of `events`, which are in order and without holes. Answers with the connections whose stay has ended, and where. A gap before
-    /// them changes nothing.
-    pub(crate) fn deliver(&self, events: &[Arc<Event>]) -> Result<Vec<Left>, Gap> {
+    /// Delivers what is new of `events`, which are in order and without holes. A gap before them changes
+    /// nothing. If something was new and `is_followed` says so, one of the connections is answered.
+    pub(crate) fn deliver(
+        &self,
+        events: &[Arc<Event>],
+        is_followed: impl FnOnce() -> bool,
+    ) -> Result<Delivered, Gap> {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
-            return Ok(Vec::new());
+            return Ok(Delivered::default());
         };
         let mut state = self.state();
         if first.seq > state.delivered.next() {
             return Err(Gap { after: state.delivered, through: last.seq });
         }
-        let mut ended = Vec::new();
+        let mut delivered = Delivered::default();
         for event in events {
             if event.seq <= state.delivered {
                 continue;
             }
-            self.deliver_one(&mut state, event, &mut ended);
+            delivered.handed_over += state.connections.len();
+            self.deliver_one(&mut state, event, &mut delivered.ended);
         }
-        Ok(ended)
+        let listeners = state.connections.len();
+        if delivered.handed_over > 0 && listeners > 0 && is_followed() {
+            let nth = rand::random_range(..listeners);
+            let one = state.connections.values().nth(nth);
+            let outbox = one.map(|connection| Arc::clone(&connection.outbox));
+            delivered.followed = outbox.map(|outbox| (Arc::clone(&outbox), outbox.queued()));
+        }
+        Ok(delivered)
     }
 
     fn deliver_one(&self, state: &mut State, event: &Arc<Event>, ended: &mut Vec<Left>) {

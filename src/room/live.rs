@@ -3,14 +3,16 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Settings;
 use super::connection::Connection;
-use super::feed::{Attached, Feed, Gap, Left, Teller, close_if_room_socket};
+use super::feed::{Attached, Delivered, Feed, Gap, Teller, close_if_room_socket};
 use super::hub::Hub;
 use super::inbox::Inbox;
+use super::outbox::Outbox;
 use super::peers::Peers;
 use super::presence::{Presence, Ticked};
 use super::promises::{self, Promise, Promises};
@@ -18,8 +20,8 @@ use super::typing::Typing;
 use super::writer;
 use crate::bus::codec::Word;
 use crate::domain::event::Event;
-use crate::domain::{Body, RoomId, Seq, UserId};
-use crate::metrics::Metrics;
+use crate::domain::{Body, RoomId, Seq, Timestamp, UserId};
+use crate::metrics::{Metrics, Origin};
 use crate::store::{DynStore, StoreError};
 
 /// Events read at once for a replay or a repair.
@@ -53,6 +55,31 @@ pub(crate) struct Shared {
 impl std::fmt::Debug for LiveRoom {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LiveRoom").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// By whom, and when, events were stored that are about to be delivered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Commit {
+    pub(crate) origin: Origin,
+    pub(crate) at: Instant,
+}
+
+impl Commit {
+    /// By another node, which told of it at `at` by its own clock.
+    pub(crate) fn elsewhere(at: Timestamp) -> Self {
+        let age = Timestamp::now().0.saturating_sub(at.0);
+        let age = Duration::from_millis(u64::try_from(age).unwrap_or_default());
+        let now = Instant::now();
+        Self { origin: Origin::Elsewhere, at: now.checked_sub(age).unwrap_or(now) }
+    }
+}
+
+/// Measures how long it takes until what stands at `place` in the queue of one connection is at its socket.
+async fn follow(metrics: Metrics, commit: Commit, outbox: Arc<Outbox>, place: u64) {
+    if outbox.has_written(place).await {
+        let took = commit.at.elapsed().as_secs_f64();
+        metrics.delivery.duration.of(commit.origin).observe(took);
     }
 }
 
@@ -277,17 +304,27 @@ impl LiveRoom {
 }
 
 impl Shared {
-    /// Hands what has been stored to everybody who listens; reads what is missing before it first.
-    pub(crate) async fn deliver(&self, events: &[Arc<Event>]) {
-        match self.feed.deliver(events) {
-            Ok(ended) => self.delivered(events, ended),
-            Err(Gap { through, .. }) => self.repair(through).await,
+    /// Hands what has been stored, by `commit` if that is known, to everybody who listens; reads what is missing before it first.
+    pub(crate) async fn deliver(&self, events: &[Arc<Event>], commit: Option<Commit>) {
+        let metrics = &self.metrics.delivery;
+        let is_followed = || commit.is_some() && metrics.is_to_be_followed();
+        match self.feed.deliver(events, is_followed) {
+            Ok(mut delivered) => {
+                if let (Some((outbox, place)), Some(commit)) = (delivered.followed.take(), commit) {
+                    tokio::spawn(follow(self.metrics.clone(), commit, outbox, place));
+                }
+                self.delivered(events, delivered);
+            }
+            Err(Gap { through, .. }) => {
+                metrics.gaps.inc();
+                self.repair(through).await;
+            }
         }
     }
 
     /// Hands what this node has stored to everybody who listens, here and elsewhere.
-    pub(crate) async fn announce(&self, events: &[Arc<Event>]) {
-        self.deliver(events).await;
+    pub(crate) async fn announce(&self, events: &[Arc<Event>], commit: Commit) {
+        self.deliver(events, Some(commit)).await;
         self.peers.tell_events(self.room, events);
         for event in events {
             if let Body::MemberAdded(added) = &event.body {
@@ -313,10 +350,10 @@ impl Shared {
                     return;
                 }
             };
-            self.metrics.repaired_events.inc_by(events.len() as u64);
+            self.metrics.delivery.repaired.inc_by(events.len() as u64);
             let events: Vec<_> = events.into_iter().map(Arc::new).collect();
-            match self.feed.deliver(&events) {
-                Ok(ended) => self.delivered(&events, ended),
+            match self.feed.deliver(&events, || false) {
+                Ok(delivered) => self.delivered(&events, delivered),
                 Err(_) => return,
             }
         }
@@ -341,8 +378,9 @@ impl Shared {
     }
 
     /// What follows from events beyond their delivery: stays that end, and users who come in.
-    fn delivered(&self, events: &[Arc<Event>], ended: Vec<Left>) {
-        self.metrics.delivered(events.len());
+    fn delivered(&self, events: &[Arc<Event>], Delivered { ended, handed_over, .. }: Delivered) {
+        self.metrics.delivery.events.inc_by(events.len() as u64);
+        self.metrics.delivery.handed_over.inc_by(handed_over as u64);
         self.promises.keep(self.feed.delivered());
         for (connection, left) in ended {
             self.presence.leave(&connection);

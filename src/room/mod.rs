@@ -8,6 +8,7 @@
 
 mod append;
 mod asked;
+mod census;
 mod clerk;
 mod command;
 mod connection;
@@ -64,6 +65,10 @@ use last_seen::LastSeen;
 use presence::Ticked;
 use standing::Standing;
 use ways::Ways;
+
+/// Events of one client that wait to be carried out; beyond it they are refused as `overloaded`. More than
+/// the burst that the rate limit allows (2,000), so a client within its limits never meets it.
+pub const INCOMING: usize = 4096;
 
 /// How long a room stays live after its last connection.
 const LINGER: Duration = Duration::from_secs(60);

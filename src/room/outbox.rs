@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
+use crate::metrics::EndReason;
+
 /// Packets handed to a WebSocket between two flushes. Two slices may be under way at once, half of
 /// the library's queue as natter sets it (256), which leaves it room for its own pings.
 pub(crate) const SLICE: usize = 64;
@@ -62,13 +64,13 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// The reason as metrics name it.
-    pub fn label(self) -> &'static str {
+    /// The reason as it is counted.
+    pub fn reason(self) -> EndReason {
         match self {
-            Self::Lagged => "lagged",
-            Self::Draining => "draining",
-            Self::Unavailable => "unavailable",
-            Self::Revoked => "revoked",
+            Self::Lagged => EndReason::Lagged,
+            Self::Draining => EndReason::Draining,
+            Self::Unavailable => EndReason::Unavailable,
+            Self::Revoked => EndReason::Revoked,
         }
     }
 }
@@ -132,6 +134,9 @@ pub struct Outbox {
 struct State {
     waiting: VecDeque<Packet>,
     bytes: usize,
+    /// Packets that were ever queued, and those of them that were handed over.
+    queued: u64,
+    handed_over: u64,
     /// Flushes seen when the running slice began.
     window: u64,
     /// Packets handed over in the running slice, and what they weigh.
@@ -163,6 +168,7 @@ impl Outbox {
         if state.closed {
             return;
         }
+        state.queued += 1;
         if state.waiting.is_empty() && self.has_room(&mut state) {
             match self.hand_over(&mut state, &packet) {
                 Ok(()) => return,
@@ -227,6 +233,46 @@ impl Outbox {
         }
     }
 
+    /// How many packets were ever queued: the place of the last of them.
+    pub(crate) fn queued(&self) -> u64 {
+        self.state().queued
+    }
+
+    /// Waits until the packet at `place`, and all before it, are written to the transport; `false` if the queue is closed before
+    /// that.
+    pub(crate) async fn has_written(&self, place: u64) -> bool {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            let window = {
+                let state = self.state();
+                if state.closed {
+                    return false;
+                }
+                (state.handed_over >= place).then_some(state.window)
+            };
+            match window {
+                // What was handed over is written once the transport has written everything that it had.
+                Some(seen) => {
+                    self.sink.flushed_since(seen).await;
+                    return true;
+                }
+                None => moved.await,
+            }
+        }
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.state().bytes
+    }
+
+    /// Whether the transport now is long polling.
+    pub(crate) fn is_polled(&self) -> bool {
+        self.sink.is_polled()
+    }
+
     /// Ends the connection so that its client comes back: what waits is dropped, the transport is killed.
     pub fn end(&self, why: Ended) {
         let mut state = self.state();
@@ -281,6 +327,7 @@ impl Outbox {
                 self.sink.disconnect();
             }
         }
+        state.handed_over += 1;
         state.in_slice += 1;
         state.slice_bytes += packet.weight();
         Ok(())

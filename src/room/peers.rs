@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::echoes::Echoes;
-use super::live::{LiveRoom, Shared};
+use super::live::{Commit, LiveRoom, Shared};
 use super::presence::CROWD;
 use super::{Inner, Rooms};
 use crate::bus::codec::{Frame, Present, Signal, Word};
@@ -227,7 +227,7 @@ pub(crate) async fn follow(peers: Peers, room: Weak<LiveRoom>, mut heard: Subscr
             delivery = heard.next() => {
                 let (Some(delivery), Some(room)) = (delivery, room.upgrade()) else { return };
                 if let Some(frame) = peers.heard::<Frame>(&subject, &delivery.payload) {
-                    take_frame(&peers, &room, frame.body).await;
+                    take_frame(&peers, &room, frame).await;
                 }
             }
             () = tokio::time::sleep(super::LINGER) => {
@@ -253,7 +253,8 @@ async fn ask_again(room: Weak<LiveRoom>) {
     }
 }
 
-async fn take_frame(peers: &Peers, room: &LiveRoom, frame: Frame) {
+async fn take_frame(peers: &Peers, room: &LiveRoom, opened: Opened<Frame>) {
+    let Opened { at, body: frame, .. } = opened;
     if frame.epoch != peers.epoch {
         // Of another life of the store: nothing in it is of this log, or this node is of the past.
         return peers.doubts.notify_one();
@@ -261,7 +262,7 @@ async fn take_frame(peers: &Peers, room: &LiveRoom, frame: Frame) {
     match frame.events() {
         Ok(events) if frame.room == room.id => {
             let events: Vec<_> = events.into_iter().map(Arc::new).collect();
-            room.shared.deliver(&events).await;
+            room.shared.deliver(&events, Some(Commit::elsewhere(at))).await;
             if let Some(tail) = frame.tail {
                 room.reach(tail).await;
             }

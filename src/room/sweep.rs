@@ -65,7 +65,7 @@ async fn reach((room, tail): (Arc<LiveRoom>, Seq)) {
 impl Rooms {
     /// Brings every live room up to the end of its log, those with most listeners first.
     async fn sweep(&self) -> Result<(), StoreError> {
-        self.0.metrics.sweeps.inc();
+        self.0.metrics.delivery.sweeps.inc();
         let mut rooms: Vec<Arc<LiveRoom>> =
             self.live().values().map(|entry| Arc::clone(&entry.room)).collect();
         rooms.sort_by_cached_key(|room| std::cmp::Reverse(room.shared.feed.listeners()));

@@ -22,6 +22,8 @@ use super::live::LiveRoom;
 use super::writer::DEADLINE;
 use super::{Inner, Rooms};
 use crate::domain::{BootId, ConnectionId, RoomId};
+pub(super) use crate::metrics::DirectReason as Direct;
+use crate::metrics::FullQueue;
 
 /// The ways out of a node, and the order on them.
 pub(super) struct Ways {
@@ -81,40 +83,6 @@ impl Way {
     }
 }
 
-/// Why this node appends in a room that another owns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direct {
-    /// The bus is not there.
-    LinkDown,
-    /// Nobody listens where the owner should.
-    NoResponders,
-    /// The owner has not confirmed that it got the command.
-    NoReceipt,
-    /// It has, and then never said what became of it.
-    NoResult,
-    /// It does not take it.
-    Bounced,
-    /// It has just failed in one of these ways.
-    InDoubt,
-    /// The command is larger than what travels.
-    TooLarge,
-}
-
-impl Direct {
-    /// The reason as metrics name it: one of [`crate::metrics::DIRECT_REASONS`].
-    const fn label(self) -> &'static str {
-        match self {
-            Self::LinkDown => "link_down",
-            Self::NoResponders => "no_responders",
-            Self::NoReceipt => "no_receipt",
-            Self::NoResult => "no_result",
-            Self::Bounced => "bounced",
-            Self::InDoubt => "in_doubt",
-            Self::TooLarge => "too_large",
-        }
-    }
-}
-
 impl Ways {
     /// Nothing is under way yet.
     pub(super) fn new() -> Self {
@@ -133,6 +101,13 @@ impl Ways {
 
     fn couriers(&self) -> MutexGuard<'_, HashMap<BootId, Arc<Courier>>> {
         self.couriers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many commands wait for the owner for whom most do, and how many of other nodes wait here.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let couriers = self.couriers();
+        let fullest = couriers.values().map(|courier| courier.waiting()).max();
+        (fullest.unwrap_or_default(), self.clerk.waiting())
     }
 
     /// Forgets a courier that has ended.
@@ -181,7 +156,7 @@ impl Rooms {
             }
         };
         if asked.held().place.is_none() {
-            self.0.metrics.queue_refused("writer");
+            self.0.metrics.queues.refused.of(FullQueue::Writer).inc();
             return asked.refuse(Refused::Overloaded);
         }
         self.enter(asked, live.as_deref());
@@ -370,7 +345,7 @@ impl Rooms {
 
     fn count(&self, direct: Option<Direct>) {
         if let Some(reason) = direct {
-            self.0.metrics.went_direct(reason.label());
+            self.0.metrics.cluster.direct_commands.of(reason).inc();
         }
     }
 

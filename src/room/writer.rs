@@ -16,11 +16,12 @@ use super::asked::unreadable;
 use super::command::{Change, Command, Committed, Members, Refused};
 use super::inbox::{Inbox, Queue, Queued};
 use super::lane::Bars;
-use super::live::Shared;
+use super::live::{Commit, Shared};
 use crate::domain::event::Event;
 use crate::domain::message::Digest;
 use crate::domain::room::Tail;
 use crate::domain::{Body, ConnectionId, Message, RoomId, Seq, Timestamp};
+use crate::metrics::{FullQueue, Origin};
 use crate::store::{Appended, StoreError};
 
 /// Events in one append.
@@ -175,7 +176,7 @@ impl Writer {
                 continue;
             }
             if asked.deadline <= Instant::now() {
-                self.shared.metrics.queue_refused("writer");
+                self.shared.metrics.queues.refused.of(FullQueue::Writer).inc();
                 self.refuse(queued, Refused::Overloaded).await;
                 continue;
             }
@@ -272,18 +273,19 @@ impl Writer {
     /// Takes in what is durable: state, then the room, then the answers. So whoever is told a position finds
     /// that this node has delivered up to it.
     async fn committed(&mut self, numbered: Vec<Numbered>) {
+        let at = Instant::now();
         let Some(known) = &mut self.state else { return };
         let mut stored = Vec::with_capacity(numbered.len());
         let mut events = Vec::with_capacity(numbered.len());
         for Numbered { queued, event } in numbered {
             known.take(&event);
             if matches!(event.body, Body::Message(_)) {
-                self.shared.metrics.messages_stored.inc();
+                self.shared.metrics.messages.stored.inc();
             }
             events.push(Arc::new(event));
             stored.push(queued);
         }
-        self.shared.announce(&events).await;
+        self.shared.announce(&events, Commit { origin: Origin::Here, at }).await;
         for (mut queued, event) in stored.into_iter().zip(events) {
             queued.asked.tell(Ok(Committed { event, repeated: false }));
         }
@@ -338,7 +340,7 @@ impl Writer {
             found = true;
             events.iter().for_each(|event| known.take(event));
             let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
-            self.shared.deliver(&events).await;
+            self.shared.deliver(&events, None).await;
         }
     }
 }

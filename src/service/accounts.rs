@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::config::Signup;
 use crate::domain::text::fold;
 use crate::domain::{Email, Page, Password, Timestamp, User, UserId, Username};
+use crate::metrics::LoginFailure;
 use crate::store::{NewUser, UserChange};
 
 /// What an account is made of, checked.
@@ -71,11 +72,14 @@ pub(crate) async fn create(app: &App, details: Details, is_admin: bool) -> Resul
 /// somebody unknown, a wrong password and a disabled account.
 pub(crate) async fn sign_in(app: &App, address: IpAddr, given: SignIn) -> Result<TokenView> {
     let signed_in = token_for(app, address, given).await;
+    let accounts = &app.metrics.accounts;
+    let failed = |reason| accounts.login_failures.of(reason).inc();
     match &signed_in {
-        Err(Error::Unauthorized(_)) => app.metrics.login_failed("credentials"),
-        Err(Error::RateLimited { .. }) => app.metrics.login_failed("rate_limited"),
-        Err(Error::Overloaded) => app.metrics.login_failed("overloaded"),
-        _ => {}
+        Ok(_) => accounts.logins.inc(),
+        Err(Error::Unauthorized(_)) => failed(LoginFailure::Credentials),
+        Err(Error::RateLimited { .. }) => failed(LoginFailure::RateLimited),
+        Err(Error::Overloaded) => failed(LoginFailure::Overloaded),
+        Err(_) => {}
     }
     signed_in
 }

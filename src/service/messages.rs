@@ -4,9 +4,9 @@
 //! [`prepare`] checks and makes a command, the room's writer decides and stores it, and [`settle`] takes back what
 //! was held for a command that was refused. [`post`] is all of it for who can wait.
 
-use super::attachments;
 use super::memberships::{refusal_of_outsider, require};
 use super::{Error, Result, new_nonce, parse_id, spending};
+use super::{attachments, counted};
 use crate::api::{MessageView, NewMessage, TypingSignal};
 use crate::app::App;
 use crate::domain::attachment::Upload;
@@ -16,6 +16,7 @@ use crate::domain::{
     AttachmentId, Body, ClientId, Draft, Event, Message, MessageId, MessageText, MessageType,
     RoomId, Seq, User, UserId,
 };
+use crate::metrics::Entrance;
 use crate::room::{Authority, Change, Command, Committed, Refused, TYPING_EXPIRES};
 use crate::store::{History, StoreError};
 
@@ -33,6 +34,19 @@ const CLEARED_AT_ONCE: usize = 8;
 /// - [`Error::Overloaded`]; [`Error::Unknown`] and [`Error::Unavailable`], after which a retry with the same
 ///   `client_id` is safe.
 pub async fn post(
+    app: &App,
+    author: &User,
+    room: RoomId,
+    new: NewMessage,
+    inline: Option<InlineFile<'_>>,
+) -> Result<Committed> {
+    app.metrics.messages.received.of(Entrance::Http).inc();
+    let posted = posted(app, author, room, new, inline).await;
+    counted::answered(app, posted.as_ref());
+    posted
+}
+
+async fn posted(
     app: &App,
     author: &User,
     room: RoomId,

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod administration;
 pub mod attachments;
+pub(crate) mod counted;
 pub mod erasure;
 pub mod error;
 pub mod export;

@@ -21,7 +21,7 @@ use super::{Sockets, TheSocket};
 use crate::api::Handshake;
 use crate::domain::{RoomId, RoomKind, User};
 use crate::room::Scope;
-use crate::service::{Error, sessions};
+use crate::service::{Error, counted, sessions};
 
 /// A refusal as the client sees it: `<code>: <sentence>`.
 pub(super) struct ConnectError(Error);
@@ -57,6 +57,7 @@ pub(super) async fn admit(
             Ok(())
         }
         Err(error) => {
+            counted::turned_away(&sockets.app, &error);
             if matches!(error, Error::Unavailable(_) | Error::Overloaded | Error::Draining) {
                 transport.kill();
             }

@@ -36,6 +36,7 @@ pub(super) use self::ways::{Way, Ways};
 use crate::app::App;
 use crate::client::{ClientAddress, RequestId};
 use crate::domain::{BootId, Timestamp};
+use crate::metrics::Forwarded;
 use crate::nodes::Peer;
 
 /// How long a node may take to accept a connection of another. They are near each other.
@@ -115,20 +116,21 @@ impl Forwarder {
         request: Request,
         is_websocket: bool,
     ) -> Option<Response> {
-        let mut counted = Counted { app: &self.app, outcome: "left" };
+        let mut counted = Counted { app: &self.app, outcome: Forwarded::Left };
         let Some(peer) = self.find(owner).await else {
-            counted.outcome = "unknown_node";
+            counted.outcome = Forwarded::UnknownNode;
             return None;
         };
         match self.exchange(&peer, request, is_websocket).await {
             Ok(answer) => {
                 let is_upgrade = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-                counted.outcome = if is_upgrade { "upgraded" } else { "answered" };
+                counted.outcome =
+                    if is_upgrade { Forwarded::Upgraded } else { Forwarded::Answered };
                 Some(answer)
             }
             Err(failure) => {
                 let is_refused = matches!(failure, Failure::Refused);
-                counted.outcome = if is_refused { "refused" } else { "failed" };
+                counted.outcome = if is_refused { Forwarded::Refused } else { Forwarded::Failed };
                 let error: &dyn std::error::Error = &failure;
                 tracing::warn!(node.id = %owner, error, "a request is not handed on");
                 None
@@ -237,7 +239,7 @@ impl Forwarder {
     ) -> Response {
         let owner = hyper::upgrade::on(&mut answer);
         let on_its_way = self.ways.enter(way);
-        let open = self.app.metrics.forwarded_sockets.clone();
+        let open = self.app.metrics.cluster.forwarded_sockets.clone();
         tokio::spawn(async move {
             open.inc();
             tunnel::join(client, owner).await;
@@ -301,12 +303,12 @@ fn handed_back(answer: hyper::Response<Incoming>) -> Response {
 /// Counts one request that is handed on, when it is over.
 struct Counted<'a> {
     app: &'a App,
-    outcome: &'static str,
+    outcome: Forwarded,
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.app.metrics.forwarded_requests.with_label_values(&[self.outcome]).inc();
+        self.app.metrics.cluster.forwarded_requests.of(self.outcome).inc();
     }
 }
 

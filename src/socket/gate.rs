@@ -15,7 +15,7 @@ use super::transport::Transport;
 use crate::client::ClientAddress;
 use crate::domain::BootId;
 use crate::link::Link;
-use crate::service::Error;
+use crate::service::{Error, counted};
 
 /// Bytes that a client may send before it is known whose it is: a handshake with a token and positions of
 /// the most rooms that a user may have by default (1,000, about 60 bytes each) fits.
@@ -106,7 +106,7 @@ async fn handshake(
     is_websocket: bool,
 ) -> Response {
     if sockets.is_draining() {
-        return Error::Draining.into_response();
+        return turned_away(sockets, Error::Draining);
     }
     let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
     let link = request.extensions().get::<Link>().cloned();
@@ -118,7 +118,7 @@ async fn handshake(
         limits.handshake(address).and_then(|pending| Ok((pending, limits.socket(address)?)));
     let places = match places {
         Ok(places) => places,
-        Err(exceeded) => return Error::from(exceeded).into_response(),
+        Err(exceeded) => return turned_away(sockets, exceeded.into()),
     };
     compact(&mut request);
     if is_websocket {
@@ -131,6 +131,11 @@ async fn handshake(
         return answer;
     }
     remember(sockets, &transport, answer).await
+}
+
+fn turned_away(sockets: &Sockets, error: Error) -> Response {
+    counted::turned_away(&sockets.app, &error);
+    error.into_response()
 }
 
 /// Notes the id that the library has given to a polling session, and names this node in it.

@@ -12,9 +12,10 @@ use crate::api::{
     ChatAnswer, MarkReadAnswer, MoreMessagesAnswer, NewMessage, OpenRoomAnswer, PlainAnswer,
 };
 use crate::domain::{MessageId, Page, RoomId, Seq};
+use crate::metrics::Entrance;
 use crate::room::{self, Committed, Ended, LiveRoom, NotServed, Scope};
 use crate::service::messages::{Held, Part};
-use crate::service::{Error, memberships, messages};
+use crate::service::{Error, counted, memberships, messages};
 
 /// Bytes that the messages of one client that are being stored may add to what waits for it. Together with
 /// what may wait before the next one is begun, half of what counts as lagging: nobody is cut off over their
@@ -69,7 +70,12 @@ async fn one_event(session: &Arc<Session>, mut incoming: Incoming) {
 /// Refuses an event before it is carried out.
 pub(super) fn refuse(session: &Session, incoming: &Incoming, error: &Error) {
     let room = match &incoming.request {
-        Ok(Request::Chat { room, .. }) => room_of(session, *room).ok(),
+        Ok(Request::Chat { room, .. }) => {
+            let app = &session.sockets.app;
+            app.metrics.messages.received.of(Entrance::Socket).inc();
+            counted::answered(app, Err(error));
+            room_of(session, *room).ok()
+        }
         _ => None,
     };
     if let Some(room) = room {
@@ -128,14 +134,15 @@ async fn chat(
     file: Option<InlineFile>,
 ) {
     let Incoming { number, ack, .. } = incoming;
+    session.sockets.app.metrics.messages.received.of(Entrance::Socket).inc();
     let room = match room_of(session, room) {
         Ok(room) => room,
-        Err(error) => return ack.refuse(&error, None),
+        Err(error) => return tell_refusal(session, &ack, None, &error),
     };
     let place = place(session, &message).await;
     let lane = session.connection.lane(room);
     if let Some(error) = refused_with(session, room, number) {
-        return ack.refuse(&error, Some(room));
+        return tell_refusal(session, &ack, Some(room), &error);
     }
     let app = &session.sockets.app;
     let file = file.as_ref().map(|file| messages::InlineFile {
@@ -174,9 +181,12 @@ fn answer_chat(
 ) {
     let app = session.sockets.app.clone();
     match outcome {
-        Ok(Committed { event, .. }) => match messages::view(&app, &event, session.user.id) {
-            Ok(message) => ack.done(&ChatAnswer { message }),
-            Err(error) => ack.refuse(&error, Some(room)),
+        Ok(committed) => match messages::view(&app, &committed.event, session.user.id) {
+            Ok(message) => {
+                counted::answered(&app, Ok(&committed));
+                ack.done(&ChatAnswer { message });
+            }
+            Err(error) => tell_refusal(&session, &ack, Some(room), &error),
         },
         Err(room::Refused::NotFound) => {
             app.tasks.spawn(async move {
@@ -192,7 +202,13 @@ fn refuse_chat(session: &Session, ack: &Ack, room: RoomId, error: &Error) {
     if error.retry_after().is_some() {
         refuse_what_follows(session, room, error);
     }
-    ack.refuse(error, Some(room));
+    tell_refusal(session, ack, Some(room), error);
+}
+
+/// Tells the sender of a message that it is refused.
+fn tell_refusal(session: &Session, ack: &Ack, room: Option<RoomId>, error: &Error) {
+    counted::answered(&session.sockets.app, Err(error));
+    ack.refuse(error, room);
 }
 
 async fn more_messages(

@@ -58,7 +58,7 @@ impl Doorkeeper {
     }
 
     fn refuse(&self, request: &Request, refusal: Refusal) -> Response {
-        self.0.app.metrics.internal_refusals.with_label_values(&[refusal.label()]).inc();
+        self.0.app.metrics.cluster.internal_refusals.of(refusal.counted()).inc();
         let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.last.is_some_and(|last| last.elapsed() < TELLING) {
             told.silent += 1;

@@ -22,13 +22,10 @@ use crate::api::{
 };
 use crate::domain::room::Tail;
 use crate::domain::{RoomId, Seq, User};
-use crate::room::{Connection, Ended, NotServed, Outbox, Scope, connection_id};
+use crate::metrics::{EndReason, FullQueue, SocketKind, Transport as Carrier};
+use crate::room::{Connection, Ended, INCOMING, NotServed, Outbox, Scope, connection_id};
 use crate::service::Error;
 use crate::store::{History, MAX_TAILS, StoreError};
-
-/// Events of one client that wait to be carried out; beyond it they are refused as `overloaded`. More than
-/// the burst that the rate limit allows (2,000), so a client within its limits never meets it.
-const INBOUND_EVENTS: usize = 4096;
 
 /// Bytes of files that wait beside them, in multiples of the largest file.
 const INBOUND_FILES: usize = 2;
@@ -61,11 +58,11 @@ pub(super) struct Session {
     pub(super) refused: Mutex<HashMap<RoomId, Refused>>,
     /// The rooms of `ready` into which the client has not been taken yet.
     turns: Mutex<HashMap<RoomId, Arc<Turn>>>,
-    transport_name: &'static str,
+    carrier: Carrier,
     start: Mutex<Option<Start>>,
     state: Mutex<State>,
     /// Why the server has ended the connection, if it has.
-    ended: Arc<OnceLock<&'static str>>,
+    ended: Arc<OnceLock<EndReason>>,
 }
 
 /// Where a room stood at `ready` and how the client comes into it; held while that is under way, and nothing after.
@@ -84,8 +81,8 @@ pub(super) struct Refused {
 enum State {
     /// Let in; not counted yet.
     Connecting,
-    /// Counted, by transport and kind.
-    Connected([&'static str; 2]),
+    /// Counted.
+    Connected,
     /// Its transport has ended.
     Gone,
 }
@@ -129,14 +126,14 @@ impl Session {
             socket: Arc::downgrade(socket),
             transport: Arc::clone(&transport),
             on_end: Box::new(move |why| {
-                by_server.get_or_init(|| why.label());
+                by_server.get_or_init(|| why.reason());
             }),
         };
         let brief = UserBrief::from(&user);
         let connection = Connection::new(connection_id(), brief, scope, Outbox::new(sink));
         connection.verified(user.generation);
         transport.carries(&connection);
-        let (inbound, incoming) = mpsc::channel(INBOUND_EVENTS);
+        let (inbound, incoming) = mpsc::channel(INCOMING);
         let start = Start { after: handshake.after.unwrap_or_default(), incoming };
         socket.extensions.insert(Arc::new(Self {
             sockets: sockets.clone(),
@@ -148,7 +145,7 @@ impl Session {
             under_way: Arc::new(Semaphore::new(inbound::UNDER_WAY)),
             refused: Mutex::default(),
             turns: Mutex::default(),
-            transport_name: transport_name(socket.transport_type()),
+            carrier: carrier(socket.transport_type()),
             start: Mutex::new(Some(start)),
             state: Mutex::new(State::Connecting),
             ended,
@@ -188,13 +185,11 @@ impl Session {
             return false;
         }
         let kind = match self.connection.scope {
-            Scope::Room(_) => "room",
-            Scope::Session => "session",
+            Scope::Room(_) => SocketKind::Room,
+            Scope::Session => SocketKind::Session,
         };
-        let labels = [self.transport_name, kind];
-        app.metrics.connects.with_label_values(&labels).inc();
-        app.metrics.connections.with_label_values(&labels).inc();
-        *state = State::Connected(labels);
+        app.metrics.sockets.connects.of((self.carrier, kind)).inc();
+        *state = State::Connected;
         true
     }
 
@@ -219,10 +214,9 @@ impl Session {
     pub(super) fn end(&self, reason: DisconnectReason) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let app = &self.sockets.app;
-        if let State::Connected(labels) = *state {
-            app.metrics.connections.with_label_values(&labels).dec();
-            let why = self.ended.get().copied().unwrap_or_else(|| reason_label(reason));
-            app.metrics.disconnects.with_label_values(&[why]).inc();
+        if let State::Connected = *state {
+            let why = self.ended.get().copied().unwrap_or_else(|| counted(reason));
+            app.metrics.sockets.disconnects.of(why).inc();
         }
         *state = State::Gone;
         app.rooms.disconnect(&self.connection);
@@ -444,27 +438,29 @@ impl Session {
             _ => incoming,
         };
         self.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst);
-        self.sockets.app.metrics.queue_refused("incoming");
+        self.sockets.app.metrics.queues.refused.of(FullQueue::Incoming).inc();
         inbound::refuse(self, &refused, &Error::Overloaded);
     }
 }
 
-fn transport_name(transport: TransportType) -> &'static str {
+fn carrier(transport: TransportType) -> Carrier {
     match transport {
-        TransportType::Polling => "polling",
-        TransportType::Websocket => "websocket",
+        TransportType::Polling => Carrier::Polling,
+        TransportType::Websocket => Carrier::Websocket,
     }
 }
 
-/// Why a connection that the server did not end has ended, as metrics name it.
-fn reason_label(reason: DisconnectReason) -> &'static str {
+/// Why a connection that the server did not end has ended.
+fn counted(reason: DisconnectReason) -> EndReason {
     match reason {
-        DisconnectReason::TransportClose | DisconnectReason::ClientNSDisconnect => "client",
-        DisconnectReason::HeartbeatTimeout => "heartbeat",
-        DisconnectReason::ServerNSDisconnect => "revoked",
-        DisconnectReason::MultipleHttpPollingError | DisconnectReason::PacketParsingError => {
-            "malformed"
+        DisconnectReason::TransportClose | DisconnectReason::ClientNSDisconnect => {
+            EndReason::Client
         }
-        DisconnectReason::TransportError | DisconnectReason::ClosingServer => "transport",
+        DisconnectReason::HeartbeatTimeout => EndReason::Heartbeat,
+        DisconnectReason::ServerNSDisconnect => EndReason::Revoked,
+        DisconnectReason::MultipleHttpPollingError | DisconnectReason::PacketParsingError => {
+            EndReason::Malformed
+        }
+        DisconnectReason::TransportError | DisconnectReason::ClosingServer => EndReason::Transport,
     }
 }

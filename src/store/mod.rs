@@ -11,6 +11,7 @@ mod connect;
 pub mod embedded;
 mod erasure;
 mod error;
+mod measured;
 pub mod mongodb;
 mod retention;
 
@@ -26,10 +27,12 @@ use crate::domain::{
     AttachmentId, ClientId, Email, Epoch, JoinRequest, JoinRequestId, Membership, MembershipId,
     Page, Role, Room, RoomId, RoomKind, Seq, Timestamp, User, UserId, Username,
 };
+use crate::metrics::Commit;
 
 pub use self::connect::{Access, connect, migrate};
 pub use self::erasure::ErasureStore;
 pub use self::error::{Conflict, Result, StoreError};
+pub use self::measured::measured;
 pub use self::retention::RetentionStore;
 
 /// Everything a node keeps.
@@ -58,13 +61,13 @@ pub enum Appended {
 }
 
 impl Appended {
-    /// The outcome as metrics name it.
-    pub fn label(&self) -> &'static str {
+    /// The outcome as it is counted.
+    pub fn outcome(&self) -> Commit {
         match self {
-            Self::All => "stored",
-            Self::PositionTaken { .. } => "position_taken",
-            Self::ClientIdTaken { .. } => "client_id_taken",
-            Self::Unknown(_) => "unknown",
+            Self::All => Commit::Stored,
+            Self::PositionTaken { .. } => Commit::PositionTaken,
+            Self::ClientIdTaken { .. } => Commit::ClientIdTaken,
+            Self::Unknown(_) => Commit::Unknown,
         }
     }
 }

@@ -20,6 +20,11 @@ fn the_document_of_the_sockets_is_current() {
 }
 
 #[test]
+fn the_document_of_the_metrics_is_current() {
+    is_current("docs/METRICS.md", &natter::metrics::document());
+}
+
+#[test]
 fn every_reference_of_the_document_of_the_sockets_leads_somewhere() {
     let document = natter::api::asyncapi::document();
     let mut references = Vec::new();

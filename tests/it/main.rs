@@ -21,6 +21,7 @@ mod live;
 mod media;
 mod memberships;
 mod messages;
+mod metrics;
 mod node;
 mod nodes;
 mod personal;

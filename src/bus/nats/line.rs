@@ -11,7 +11,7 @@ use super::super::Link;
 use super::inbox::Inbox;
 use super::outgoing::{NotTaken, Outgoing};
 use crate::domain::BootId;
-use crate::metrics::Metrics;
+use crate::metrics::{Drop, Metrics};
 
 /// The state of one connection.
 pub(super) struct Line {
@@ -41,18 +41,18 @@ impl Line {
     pub(super) fn send(&self, message: OutboundMessage, max_payload: usize) -> bool {
         if message.payload.len() > max_payload {
             tracing::error!(bytes = message.payload.len(), max_payload, "too large for the bus");
-            self.metrics.bus_dropped("too_large", 1);
+            self.metrics.bus.dropped.of(Drop::TooLarge).inc();
             self.lost();
             return false;
         }
         match self.outgoing.publish(message) {
             Ok(()) => true,
             Err(NotTaken::Down) => {
-                self.metrics.bus_dropped("down", 1);
+                self.metrics.bus.dropped.of(Drop::Down).inc();
                 false // That the link comes back counts as a loss.
             }
             Err(NotTaken::Full) => {
-                self.metrics.bus_dropped("full", 1);
+                self.metrics.bus.dropped.of(Drop::Full).inc();
                 self.lost();
                 false
             }
@@ -65,7 +65,7 @@ impl Line {
             Event::Connected => self.connected(),
             Event::Disconnected | Event::Closed => self.disconnected(),
             Event::SlowConsumer(_) => {
-                self.metrics.bus_dropped("slow", 1);
+                self.metrics.bus.dropped.of(Drop::Slow).inc();
                 self.lost();
             }
             Event::ServerError(ServerError::SlowConsumer(_)) => self.lost(),
@@ -93,13 +93,14 @@ impl Line {
 
     fn connected(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
+        self.metrics.bus.connects.inc();
         self.down();
         self.outgoing.connected();
     }
 
     fn disconnected(&self) {
         let lost = self.outgoing.disconnected();
-        self.metrics.bus_dropped("down", lost);
+        self.metrics.bus.dropped.of(Drop::Down).inc_by(lost as u64);
         self.down();
     }
 
@@ -109,8 +110,8 @@ impl Line {
         let was_up = self.link.borrow().is_up;
         if was_up {
             tracing::warn!("the bus is away");
-            self.metrics.bus_up.set(0);
-            self.metrics.bus_losses.inc();
+            self.metrics.bus.up.set(0);
+            self.metrics.bus.losses.inc();
             self.link.send_modify(|link| *link = Link { is_up: false, losses: link.losses + 1 });
         }
     }
@@ -121,14 +122,14 @@ impl Line {
         if is_news {
             tracing::info!("the bus is there");
             self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            self.metrics.bus_up.set(1);
-            self.metrics.bus_losses.inc();
+            self.metrics.bus.up.set(1);
+            self.metrics.bus.losses.inc();
             self.link.send_modify(|link| *link = Link { is_up: true, losses: link.losses + 1 });
         }
     }
 
     fn lost(&self) {
-        self.metrics.bus_losses.inc();
+        self.metrics.bus.losses.inc();
         self.link.send_modify(|link| link.losses += 1);
     }
 

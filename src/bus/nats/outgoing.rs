@@ -8,7 +8,7 @@ use async_nats::message::OutboundMessage;
 use tokio::sync::{Notify, oneshot};
 
 /// Messages that wait at most, and their bytes; what comes then is dropped. A second of a node that says a great deal.
-const QUEUE: usize = 8192;
+pub(super) const QUEUE: usize = 8192;
 const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Subscriptions that wait before those that nobody wants any more are looked for. They wait only while the server is
@@ -140,6 +140,11 @@ impl Outgoing {
     pub(super) fn close(&self) {
         self.state().is_closed = true;
         self.stirred.notify_one();
+    }
+
+    /// How many messages wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.state().messages.len()
     }
 
     pub(super) fn is_connected(&self) -> bool {

@@ -1,7 +1,6 @@
 //! Asks other nodes who is present in a room through them, and who is connected to them.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -105,14 +104,6 @@ impl Rooms {
             connected.extend(futures::future::join_all(asked).await.into_iter().flatten());
         }
         connected
-    }
-
-    /// Counts who is present where, for the operator.
-    pub fn count_presence(&self) {
-        let rooms: Vec<_> = self.live().values().map(|entry| Arc::clone(&entry.room)).collect();
-        let counts = rooms.iter().map(|room| room.shared.presence.counts());
-        let (here, elsewhere) = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        self.0.metrics.present(here, elsewhere);
     }
 
     async fn ask_for(&self, node: BootId, users: &[UserId]) -> Vec<UserId> {

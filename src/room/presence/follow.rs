@@ -287,7 +287,7 @@ impl Follower {
         let of = nodes.next().copied().filter(|_| nodes.next().is_none());
         self.question = Some(Question::ask(&self.peers, self.id, of, false));
         if let Some(room) = self.room.upgrade() {
-            room.shared.metrics.presence_repairs.inc();
+            room.shared.metrics.cluster.presence_repairs.inc();
         }
         self.ask_at = Some(now + RETRY_AFTER * 2_u32.pow(tries.min(TRIES)));
     }

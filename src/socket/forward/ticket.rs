@@ -23,6 +23,7 @@ use crate::bus::seal::MAX_AGE;
 use crate::client::RequestId;
 use crate::domain::{BootId, Timestamp};
 use crate::keys::KeyRing;
+use crate::metrics::InternalRefusal;
 
 /// The header.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-natter-forwarded");
@@ -89,15 +90,15 @@ pub(in crate::socket) enum Refusal {
 }
 
 impl Refusal {
-    /// The value of the metric's label.
-    pub(in crate::socket) fn label(self) -> &'static str {
+    /// As what it is counted.
+    pub(in crate::socket) fn counted(self) -> InternalRefusal {
         match self {
-            Self::Unsigned => "unsigned",
-            Self::Malformed => "malformed",
-            Self::Forged => "forged",
-            Self::Stale => "stale",
-            Self::Repeated => "repeated",
-            Self::Crowded => "crowded",
+            Self::Unsigned => InternalRefusal::Unsigned,
+            Self::Malformed => InternalRefusal::Malformed,
+            Self::Forged => InternalRefusal::Forged,
+            Self::Stale => InternalRefusal::Stale,
+            Self::Repeated => InternalRefusal::Repeated,
+            Self::Crowded => InternalRefusal::Crowded,
         }
     }
 }

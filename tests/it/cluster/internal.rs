@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use natter::domain::{BootId, Timestamp};
 use natter::keys::Keys;
+use natter::metrics::{self, InternalRefusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -136,9 +137,8 @@ impl Asked {
         Polling::open(&self.cluster.node(0).url()).await.unwrap()
     }
 
-    fn refused(&self, reason: &str) -> u64 {
-        let counted = &self.cluster.node(0).app().metrics.internal_refusals;
-        counted.with_label_values(&[reason]).get()
+    fn refused(&self, reason: InternalRefusal) -> u64 {
+        self.cluster.node(0).app().metrics.cluster.internal_refusals.of(reason).get()
     }
 }
 
@@ -163,7 +163,7 @@ async fn nothing_is_served_to_who_is_no_node() {
             assert_eq!(status, 403, "{method} {target}: {answer}");
             assert!(answer.contains("\"forbidden\""), "{answer}");
             count += 1;
-            assert_eq!(asked.refused("unsigned"), count);
+            assert_eq!(asked.refused(InternalRefusal::Unsigned), count);
         }
     }
     session.post(&["40{}".to_owned()]).await.unwrap();
@@ -191,19 +191,28 @@ async fn what_a_node_hands_on_is_served_and_what_is_changed_about_it_is_refused(
     let whose = ticket.replace("192.0.2.1", "192.0.2.2");
     let mut reasons = Vec::new();
     for (text, reason) in [
-        (stranger.text(), "forged"),
-        (longer.vouched_for(&ticket), "malformed"),
-        (elsewhere.vouched_for(&ticket), "forged"),
-        (other.vouched_for(&ticket), "forged"),
-        (more.vouched_for(&ticket), "forged"),
-        (to_delete.vouched_for(&ticket), "forged"),
-        (good.vouched_for(&whose), "forged"),
-        (good.vouched_for(&ticket.replace(" an-id", " no-id")), "forged"),
-        (good.vouched_for(&ticket[..ticket.len() - 31]), "forged"),
-        (good.vouched_for("1 2 3"), "malformed"),
-        (good.vouched_for(&format!("{ticket}\r\nx-natter-forwarded: {ticket}")), "malformed"),
-        (good.vouched_for(&format!("{ticket}\r\ncontent-type: text/html")), "malformed"),
-        (good.vouched_for(&format!("{ticket}\r\ntransfer-encoding: chunked")), "malformed"),
+        (stranger.text(), InternalRefusal::Forged),
+        (longer.vouched_for(&ticket), InternalRefusal::Malformed),
+        (elsewhere.vouched_for(&ticket), InternalRefusal::Forged),
+        (other.vouched_for(&ticket), InternalRefusal::Forged),
+        (more.vouched_for(&ticket), InternalRefusal::Forged),
+        (to_delete.vouched_for(&ticket), InternalRefusal::Forged),
+        (good.vouched_for(&whose), InternalRefusal::Forged),
+        (good.vouched_for(&ticket.replace(" an-id", " no-id")), InternalRefusal::Forged),
+        (good.vouched_for(&ticket[..ticket.len() - 31]), InternalRefusal::Forged),
+        (good.vouched_for("1 2 3"), InternalRefusal::Malformed),
+        (
+            good.vouched_for(&format!("{ticket}\r\nx-natter-forwarded: {ticket}")),
+            InternalRefusal::Malformed,
+        ),
+        (
+            good.vouched_for(&format!("{ticket}\r\ncontent-type: text/html")),
+            InternalRefusal::Malformed,
+        ),
+        (
+            good.vouched_for(&format!("{ticket}\r\ntransfer-encoding: chunked")),
+            InternalRefusal::Malformed,
+        ),
     ] {
         reasons.push(reason);
         let (status, answer) = exchange(asked.addr, &text).await;
@@ -230,13 +239,13 @@ async fn a_request_counts_once_and_for_half_a_minute() {
     for _ in 0..2 {
         assert_eq!(exchange(asked.addr, &good.text()).await.0, 403);
     }
-    assert_eq!(asked.refused("repeated"), 2);
+    assert_eq!(asked.refused(InternalRefusal::Repeated), 2);
     for seconds in [-60, 60] {
         let at = Timestamp::now().0 + seconds * 1000;
         let old = Forwarded { at, number: rand::random(), ..good.clone() };
         assert_eq!(exchange(asked.addr, &old.text()).await.0, 403, "{seconds}");
     }
-    assert_eq!(asked.refused("stale"), 2);
+    assert_eq!(asked.refused(InternalRefusal::Stale), 2);
 }
 
 #[tokio::test]
@@ -262,8 +271,8 @@ async fn nothing_but_sessions_of_the_node_itself_is_served_even_to_nodes() {
         assert_eq!(status, 400, "{answer}");
         assert!(answer.contains("\"code\":1"), "{answer}");
     }
-    let forwarded = &asked.cluster.node(0).app().metrics.forwarded_requests;
-    assert_eq!(forwarded.with_label_values(&["answered"]).get(), 0, "nothing goes on from here");
+    let forwarded = &asked.cluster.node(0).app().metrics.cluster.forwarded_requests;
+    assert_eq!(forwarded.of(metrics::Forwarded::Answered).get(), 0, "nothing goes on from here");
     for target in [
         "/signup",
         "/",

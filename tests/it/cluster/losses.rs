@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use natter::bus::Subject;
 use natter::domain::UserId;
+use natter::metrics::FullQueue;
 use serde_json::json;
 
 use super::online::patient;
@@ -96,8 +97,9 @@ async fn once_the_store_is_silent_for_long_what_is_said_is_refused_at_once_and_s
         assert_eq!(refused["error"]["retry_after"], 1, "{refused}");
     }
     let commits = || {
-        let of = |node| cluster.node(node).app().metrics.queue_refusals.clone();
-        of(0).with_label_values(&["writer"]).get() + of(1).with_label_values(&["writer"]).get()
+        let metrics = |node| cluster.node(node).app().metrics.clone();
+        let refused = |node| metrics(node).queues.refused.of(FullQueue::Writer).get();
+        refused(0) + refused(1)
     };
     let before = commits();
     for nth in 0..50 {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use natter::config::{Config, Limit};
 use natter::domain::{BootId, RoomId, UserId};
-use natter::metrics::BUS_REFUSALS;
+use natter::metrics::{BusRefusal, Labels};
 use natter::nodes::HEARTBEAT;
 use serde_json::{Value, json};
 
@@ -178,9 +178,9 @@ async fn a_foreign_client_that_repeats_and_forges_all_that_it_hears_changes_noth
         let app = cluster.node(node).app();
         assert_eq!(app.nodes.others().len(), 1, "nobody else is a node");
         assert!(app.nodes.is_link_up());
-        let refused = |reason: &str| app.metrics.bus_refusals.with_label_values(&[reason]).get();
-        for reason in BUS_REFUSALS {
-            assert!(refused(reason) > 0, "node {node} has refused nothing as {reason}");
+        for reason in BusRefusal::all() {
+            let refused = app.metrics.bus.refused.of(reason).get();
+            assert!(refused > 0, "node {node} has refused nothing as {reason:?}");
         }
     }
     forger.abort();

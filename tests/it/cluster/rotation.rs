@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use natter::config::{Config, Limit, Secret};
 use natter::domain::RoomId;
+use natter::metrics::{BusRefusal, Forwarded, InternalRefusal};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
@@ -115,9 +116,9 @@ impl Rotation {
         for node in 0..NODES {
             let metrics = &self.cluster.node(node).app().metrics;
             let refused = [
-                metrics.bus_refusals.with_label_values(&["forged"]).get(),
-                metrics.internal_refusals.with_label_values(&["forged"]).get(),
-                metrics.forwarded_requests.with_label_values(&["refused"]).get(),
+                metrics.bus.refused.of(BusRefusal::Forged).get(),
+                metrics.cluster.internal_refusals.of(InternalRefusal::Forged).get(),
+                metrics.cluster.forwarded_requests.of(Forwarded::Refused).get(),
             ];
             assert_eq!(refused, [0; 3], "{when}: node {node} believes all others");
         }

@@ -1,5 +1,6 @@
 //! No sticky sessions: any node answers any request of any session.
 
+use natter::metrics::{EndReason, Forwarded};
 use serde_json::{Value, json};
 
 use super::balancer::Balancer;
@@ -49,12 +50,15 @@ async fn a_session_goes_over_all_nodes_by_polling_and_by_a_websocket(ground: &Gr
             line.drop_it();
         }
     }
-    let counted = |outcome: &str| -> u64 {
-        let of = |number| cluster.node(number).app().metrics.forwarded_requests.clone();
-        (0..3).map(|number| of(number).with_label_values(&[outcome]).get()).sum()
+    let counted = |outcome: Forwarded| -> u64 {
+        let metrics = |number| cluster.node(number).app().metrics.clone();
+        (0..3).map(|number| metrics(number).cluster.forwarded_requests.of(outcome).get()).sum()
     };
-    assert!(counted("answered") > 0 && (1..=6).contains(&counted("upgraded")));
-    assert_eq!(counted("failed") + counted("refused") + counted("unknown_node"), 0);
+    assert!(counted(Forwarded::Answered) > 0);
+    assert!((1..=6).contains(&counted(Forwarded::Upgraded)));
+    for outcome in [Forwarded::Failed, Forwarded::Refused, Forwarded::UnknownNode] {
+        assert_eq!(counted(outcome), 0, "{outcome:?}");
+    }
 }
 
 #[tokio::test]
@@ -114,9 +118,9 @@ impl Passing {
         Self { cluster, ann, room, polling }
     }
 
-    fn disconnects(&self, reason: &str) -> u64 {
+    fn disconnects(&self, reason: EndReason) -> u64 {
         let metrics = &self.cluster.node(0).app().metrics;
-        metrics.disconnects.with_label_values(&[reason]).get()
+        metrics.sockets.disconnects.of(reason).get()
     }
 }
 
@@ -136,7 +140,10 @@ async fn a_node_that_goes_has_websockets_of_others_closed_without_a_loss() {
         answers += usize::from(packet.starts_with("43"));
     }
     assert_eq!(answers, 100, "what was said is answered");
-    assert_eq!((passing.disconnects("draining"), passing.disconnects("transport")), (1, 0));
+    assert_eq!(
+        (passing.disconnects(EndReason::Draining), passing.disconnects(EndReason::Transport)),
+        (1, 0)
+    );
 }
 
 #[tokio::test]

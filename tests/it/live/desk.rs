@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use natter::bus::{Bus, Replies, Reply, Subject};
 use natter::domain::{RoomId, Timestamp, User};
+use natter::metrics::FullQueue;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -149,7 +150,7 @@ async fn each_command_of_a_request_has_its_own_answer_and_the_receipt_says_which
     let expected = ["client_id_conflict", "not_found", "forbidden", "not_found"];
     assert_eq!(reasons, expected.map(Value::from));
     assert_eq!(stored(&outcomes[8]), Some(2));
-    assert_eq!(desk.owner().metrics.bounced_commands.get(), 2);
+    assert_eq!(desk.owner().metrics.cluster.bounced_commands.get(), 2);
     assert_eq!(desk.fleet.hall.tail().await, 2);
 }
 
@@ -217,8 +218,7 @@ async fn what_is_too_much_is_refused_as_a_whole_and_places_are_free_again_with_t
     };
     assert_eq!(refused.len(), 512);
     assert!(refused.iter().all(|(_, outcome)| outcome["refused"] == "overloaded"));
-    let counted = &desk.owner().metrics.queue_refusals;
-    assert_eq!(counted.with_label_values(&["errands"]).get(), 1);
+    assert_eq!(desk.owner().metrics.queues.refused.of(FullQueue::Errands).get(), 1);
     // What waits is answered at its deadline, and then there are places again.
     let first = desk.answer(&mut asked[0]).await.0;
     assert_eq!(first, [], "a receipt");

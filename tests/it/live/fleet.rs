@@ -12,7 +12,7 @@ use natter::bus::seal::Seal;
 use natter::bus::{Bus, DynBus, Link, LocalBus, Replies, Subject, Subscription};
 use natter::domain::{BootId, ClientId, User};
 use natter::keys::Keys;
-use natter::metrics::Metrics;
+use natter::metrics::{Commit, DirectReason, Labels, Metrics};
 use natter::nodes::Nodes;
 use natter::room::{Change, Command, Committed, Connection, Refused, Rooms, Scope};
 use natter::store::DynStore;
@@ -211,15 +211,15 @@ impl Berth {
 
     /// Appends of this node.
     pub(super) fn appends(&self) -> u64 {
-        natter::metrics::COMMIT_OUTCOMES
-            .iter()
-            .map(|outcome| self.metrics.commits.with_label_values(&[outcome]).get())
+        Commit::all()
+            .into_iter()
+            .map(|outcome| self.metrics.messages.commits.of(outcome).get())
             .sum()
     }
 
     /// Commands that went the direct way from this node for this reason.
-    pub(super) fn direct(&self, reason: &str) -> u64 {
-        self.metrics.direct_commands.with_label_values(&[reason]).get()
+    pub(super) fn direct(&self, reason: DirectReason) -> u64 {
+        self.metrics.cluster.direct_commands.of(reason).get()
     }
 }
 

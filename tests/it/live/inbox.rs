@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use natter::domain::{RemovalReason, User};
+use natter::metrics::FullQueue;
 use natter::room::{Change, Committed, Refused};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -105,7 +106,7 @@ async fn what_waits_for_too_long_and_what_finds_no_place_is_refused_and_nothing_
         let refused = told(outcome).await;
         assert!(matches!(refused, Err(Refused::Overloaded)), "{refused:?}");
     }
-    let refused = node.metrics.queue_refusals.with_label_values(&["writer"]).get();
+    let refused = node.metrics.queues.refused.of(FullQueue::Writer).get();
     assert_eq!(refused, PLACES as u64);
     node.store.release();
     let again = node.say(&hall, &hall.owner, "again").await;

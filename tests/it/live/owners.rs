@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use natter::bus::{Bus, Reply, Subject};
 use natter::domain::Role;
+use natter::metrics::DirectReason;
 use natter::room::{Change, Refused};
 use tokio::task::JoinSet;
 
@@ -37,7 +38,7 @@ async fn what_is_said_on_any_node_ends_in_one_line_and_the_owner_alone_appends()
     }
     for number in fleet.others() {
         assert_eq!(fleet.node(number).appends(), 0);
-        assert!(fleet.node(number).metrics.forwarded_commands.get() >= 200);
+        assert!(fleet.node(number).metrics.cluster.forwarded_commands.get() >= 200);
     }
     let appends = fleet.node(fleet.owner()).appends();
     assert!((1..=600).contains(&appends), "{appends}");
@@ -60,7 +61,7 @@ async fn every_change_of_a_room_goes_by_its_owner() {
     let refused = here.commit(hall, command(&hall.owner, post(&hall.owner, "?"))).await;
     assert!(matches!(refused, Err(Refused::NotFound)));
     assert_eq!(here.appends(), 0);
-    assert_eq!(here.metrics.forwarded_commands.get(), 4);
+    assert_eq!(here.metrics.cluster.forwarded_commands.get(), 4);
 }
 
 #[tokio::test]
@@ -97,7 +98,7 @@ async fn an_owner_whose_store_is_silent_takes_nothing_and_whoever_asked_goes_the
     let mut speaker = Speaker::new(&fleet.hall.owner, "s");
     speaker.talk(&fleet.hall, here, 20).await;
     speaker.check(&fleet.line(1).await);
-    assert!(here.direct("bounced") > 0);
+    assert!(here.direct(DirectReason::Bounced) > 0);
     assert_eq!(owner.appends(), 0);
     let user = &fleet.hall.owner;
     let refused = owner.commit(&fleet.hall, command(user, post(user, "?"))).await;
@@ -121,7 +122,7 @@ async fn a_receipt_that_is_lost_costs_a_moment_and_nothing_else() {
     let line = fleet.line(1).await;
     speaker.check(&line);
     assert_eq!((line.len(), said.event.seq.0), (51, 52));
-    assert!(here.direct("no_receipt") > 0);
+    assert!(here.direct(DirectReason::NoReceipt) > 0);
 }
 
 #[tokio::test]
@@ -140,7 +141,7 @@ async fn a_result_that_is_lost_is_found_in_the_log() {
     let change = Change::Add(added(&guest, Role::Member));
     let done = here.commit(&fleet.hall, command(&fleet.hall.owner, change)).await.unwrap();
     assert_eq!((done.event.seq.0, done.repeated), (2, false));
-    assert_eq!(here.direct("no_result"), 1);
+    assert_eq!(here.direct(DirectReason::NoResult), 1);
     assert_eq!(fleet.hall.tail().await, 2);
 }
 
@@ -232,7 +233,7 @@ async fn nodes_that_all_believe_they_own_a_room_share_its_line() {
     speakers.iter().for_each(|speaker| speaker.check(&line));
     for node in fleet.nodes() {
         assert!(node.appends() > 0);
-        assert!(node.direct("link_down") >= 100);
+        assert!(node.direct(DirectReason::LinkDown) >= 100);
     }
 }
 
@@ -364,6 +365,6 @@ async fn a_node_asked_for_a_room_of_another_sends_back_what_it_is_brought() {
     let answers = Subject::answers(owner.nodes.me());
     let answer = owner.seal.open::<serde_json::Value>(&answers, &answer).unwrap().body;
     assert_eq!(answer["answer"]["done"], serde_json::json!([[0, "bounced"], [1, "bounced"]]));
-    assert_eq!(here.metrics.bounced_commands.get(), 2);
+    assert_eq!(here.metrics.cluster.bounced_commands.get(), 2);
     assert_eq!(fleet.hall.tail().await, 1);
 }

@@ -70,6 +70,11 @@ impl TestNode {
         self.node.internal_addr().unwrap()
     }
 
+    /// Where `/metrics` is.
+    pub(crate) fn metrics_addr(&self) -> SocketAddr {
+        self.node.metrics_addr().unwrap()
+    }
+
     /// `http://` and where it is.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.node.addr())
