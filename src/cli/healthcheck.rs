@@ -6,7 +6,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use axum::http::header::HOST;
 use bytes::Bytes;
 use clap::Args;
@@ -128,7 +127,7 @@ impl std::fmt::Display for Target {
 
 async fn read(answer: Response<hyper::body::Incoming>) -> Result<(), Ill> {
     let status = answer.status();
-    if status == StatusCode::OK {
+    if status.is_success() {
         return Ok(());
     }
     let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(Ill::Body)?;

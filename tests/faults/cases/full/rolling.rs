@@ -18,6 +18,7 @@ const CHAT: Plan = Plan {
     rooms: 2,
     writers: PEOPLE,
     pace: Pace { every: Duration::from_secs(20), burst: 1 },
+    padding: 200,
     readers: PEOPLE,
     stay: Duration::from_secs(24 * 60 * 60),
     guests: 0,
