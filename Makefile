@@ -58,7 +58,7 @@ web/dist/.built: web/node_modules/.package-lock.json $(WEB_SOURCES)
 	mkdir -p web/dist && touch $@
 
 screenshots: client ## Every screen of the web client, light and dark, 390 and 1440 pixels wide, in web/screenshots
-	cargo build --locked
+	$(BUILD)
 	cd web && npm run screenshots
 
 # ---- tests

@@ -27,7 +27,8 @@ export async function person(
   const problems: string[] = [];
   context.on('page', (page) => watch(page, problems));
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  // Machines are shared: a page that is starved for seconds is no fault of it.
+  page.setDefaultTimeout(30_000);
   return { context, page, problems };
 }
 

@@ -5,6 +5,8 @@ import type { Room } from './room.ts';
 import type { Message } from './types.ts';
 
 const PAGE = 50;
+/** The largest page: who reads far back gets there in fewer steps. */
+const LARGEST_PAGE = 500;
 
 export class History {
   readonly #api: Api;
@@ -22,7 +24,8 @@ export class History {
     const { timeline } = this.#room(roomId);
     const first = timeline.first;
     if (!first || timeline.atStart) return;
-    const page = await this.#api.history(roomId, { before: first.id, limit: PAGE });
+    const limit = Math.min(LARGEST_PAGE, Math.max(PAGE, timeline.messages.length >> 1));
+    const page = await this.#api.history(roomId, { before: first.id, limit });
     if (timeline.first?.id === first.id) timeline.older(page);
     this.#changed(roomId);
   }
