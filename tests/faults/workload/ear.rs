@@ -14,6 +14,8 @@ pub(crate) struct Ear {
     /// What it heard.
     pub(crate) tape: Tape,
     positions: HashMap<String, (u64, String)>,
+    /// Where its own stays have ended.
+    ended: HashMap<String, u64>,
 }
 
 impl Ear {
@@ -21,7 +23,13 @@ impl Ear {
     pub(crate) fn new(name: &str, person: &Person, clock: Clock) -> Self {
         let (name, user) = (name.to_owned(), person.id.clone());
         let tape = Tape { name, user, ..Tape::default() };
-        Self { token: person.token.clone(), clock, tape, positions: HashMap::new() }
+        Self {
+            token: person.token.clone(),
+            clock,
+            tape,
+            positions: HashMap::new(),
+            ended: HashMap::new(),
+        }
     }
 
     /// What a session socket says to go on where the last one ended.
@@ -92,14 +100,19 @@ impl Ear {
         let (room, seq) = place(payload);
         let kind = kind(name, payload);
         let epoch = self.epoch();
-        if !self.positions.contains_key(&room) && kind == Kind::Came(self.tape.user.clone()) {
-            self.note(&room, Said::From(seq - 1));
+        if !self.positions.contains_key(&room) {
+            // What goes on behind the end of a stay is a replay for who has come again: a member may read all of a room.
+            let goes_on = self.ended.get(&room).is_some_and(|left| left + 1 == seq);
+            if goes_on || kind == Kind::Came(self.tape.user.clone()) {
+                self.note(&room, Said::From(seq - 1));
+            }
         }
         let is_end = kind == Kind::Went(self.tape.user.clone());
         self.note(&room, Said::Event(seq, kind));
         if is_end {
             self.positions.remove(&room);
             self.note(&room, Said::Left);
+            self.ended.insert(room, seq);
         } else {
             self.positions.insert(room, (seq, epoch));
         }
@@ -130,5 +143,49 @@ fn kind(name: &str, payload: &Value) -> Kind {
         "member_added" => Kind::Came(user()),
         "member_removed" => Kind::Went(user()),
         other => Kind::Other(other.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANN: &str = "ann";
+
+    fn ear() -> Ear {
+        let tape = Tape { user: ANN.to_owned(), ..Tape::default() };
+        let (token, clock) = (String::new(), Clock::start());
+        Ear { token, clock, tape, positions: HashMap::new(), ended: HashMap::new() }
+    }
+
+    fn event(seq: u64) -> Value {
+        json!({"chat_room_id": "r", "seq": seq, "message": {"content": seq.to_string()}, "user": {"id": ANN}})
+    }
+
+    fn said(ear: &Ear) -> Vec<Said> {
+        ear.tape.heard.iter().map(|heard| heard.said.clone()).collect()
+    }
+
+    #[test]
+    fn a_replay_goes_on_behind_the_end_of_a_stay() {
+        let mut ear = ear();
+        ear.hear("joined", &json!({"chat_room_id": "r", "seq": 4, "epoch": "e"}));
+        for (name, seq) in [("member_removed", 5), ("chat", 6), ("member_added", 7)] {
+            ear.hear(name, &event(seq));
+        }
+        let message = Said::Event(6, Kind::Message("6".to_owned()));
+        let (went, came) = (Kind::Went(ANN.to_owned()), Kind::Came(ANN.to_owned()));
+        let (went, came) = (Said::Event(5, went), Said::Event(7, came));
+        assert_eq!(said(&ear), [Said::From(4), went, Said::Left, Said::From(5), message, came]);
+    }
+
+    #[test]
+    fn what_comes_out_of_nowhere_is_noted_as_such() {
+        let mut ear = ear();
+        ear.hear("joined", &json!({"chat_room_id": "r", "seq": 4, "epoch": "e"}));
+        ear.hear("member_removed", &event(5));
+        ear.hear("chat", &event(7));
+        let [.., before, last] = &said(&ear)[..] else { panic!("too little was noted") };
+        assert_eq!((before, last), (&Said::Left, &Said::Event(7, Kind::Message("7".to_owned()))));
     }
 }
