@@ -53,7 +53,7 @@ it('manages users, rooms, requests and memberships', async () => {
   await row('Release 0.4').waitFor({ state: 'detached' });
   await page.locator('.item', { hasText: 'Release 0.4' }).waitFor({ state: 'detached' });
 
-  await page.getByRole('link', { name: 'Join requests' }).click();
+  await page.getByRole('link', { name: 'Requests', exact: true }).click();
   await row('Harbour café').filter({ hasText: 'Open' }).getByRole('button').click();
   await row('Harbour café').filter({ hasText: 'Open' }).waitFor({ state: 'detached' });
 

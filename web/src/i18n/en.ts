@@ -203,7 +203,7 @@ export const en = {
   'manage.title': 'Administration',
   'manage.users': 'Users',
   'manage.rooms': 'Rooms',
-  'manage.join-requests': 'Join requests',
+  'manage.join-requests': 'Requests',
   'manage.sessions': 'Memberships',
   'manage.forbidden': 'This part is for administrators.',
   'manage.none': 'There is nothing here.',

@@ -31,11 +31,15 @@ class Language {
     await this.use(locale);
   }
 
+  get dir(): 'ltr' | 'rtl' {
+    return LOCALES.find((one) => one.locale === this.locale)?.dir ?? 'ltr';
+  }
+
   async use(locale: Locale): Promise<void> {
     this.catalogue = locale === 'ar' ? (await import('./ar.ts')).ar : en;
     this.locale = locale;
     document.documentElement.lang = locale;
-    document.documentElement.dir = LOCALES.find((one) => one.locale === locale)?.dir ?? 'ltr';
+    document.documentElement.dir = this.dir;
   }
 }
 
@@ -47,7 +51,10 @@ export function t(key: Key, params: Record<string, string | number> = {}): strin
   const form = typeof text === 'string' ? text : (text[plural(Number(params['count']))] ?? text.other);
   return form.replace(/\{(\w+)\}/g, (whole, name: string) => {
     const value = params[name];
-    return value === undefined ? whole : typeof value === 'number' ? number(value) : value;
+    if (value === undefined) return whole;
+    if (typeof value === 'number') return number(value);
+    // A name in Latin letters keeps what stands behind it on its own side of an Arabic text.
+    return language.dir === 'rtl' ? `\u2068${value}\u2069` : value;
   });
 }
 

@@ -68,9 +68,9 @@ function first(word: string): string {
   return '?';
 }
 
-/** One of 8 colours, always the same for the same name. */
+/** One of 12 colours, always the same for the same name. */
 export function hue(name: string): number {
   let sum = 7;
   for (const char of name) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 9_973;
-  return sum % 8;
+  return sum % 12;
 }
