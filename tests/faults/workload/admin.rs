@@ -74,7 +74,7 @@ impl Admin {
                 self.owner.call(&base(node), Method::DELETE, &path, None).await;
             }
             if self.is_in(room, guest).await == Some(is_add) {
-                return;
+                return self.stage.changed();
             }
             tokio::time::sleep(BREATH).await;
         }

@@ -34,6 +34,7 @@ pub(crate) struct Stage {
     pub(crate) balancer: Balancer,
     seed: u64,
     connections: Arc<AtomicU64>,
+    changes: Arc<AtomicU64>,
     curtain: Arc<watch::Sender<bool>>,
 }
 
@@ -41,7 +42,8 @@ impl Stage {
     /// A stage on which everything follows from `seed`, but for what the machine does.
     pub(crate) fn new(seed: u64, balancer: Balancer) -> Self {
         let curtain = Arc::new(watch::Sender::new(false));
-        Self { clock: Clock::start(), balancer, seed, connections: Arc::default(), curtain }
+        let (connections, changes) = (Arc::default(), Arc::default());
+        Self { clock: Clock::start(), balancer, seed, connections, changes, curtain }
     }
 
     /// The chance of whoever has this name.
@@ -55,6 +57,16 @@ impl Stage {
     /// The number of a further connection.
     fn connection(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many memberships have been changed so far.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Notes that one more has.
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Nothing new is begun from now on.
