@@ -242,14 +242,14 @@ describe('from signing up to talking', () => {
   });
 
   it('leaves a room, and finds the way back by a link that somebody sent', async () => {
-    const [kim, lea] = [await account(node, 'kim'), await account(node, 'lea')];
-    const id = await room(kim, 'Attic', lea);
-    await say(kim, id, `come to ${node.url}/rooms/${id} again`);
-    const { page, problems, close } = await browse(browser, node, 'lea', `/rooms/${id}`);
+    const [ora, pia] = [await account(node, 'ora'), await account(node, 'pia')];
+    const id = await room(ora, 'Attic', pia);
+    await say(ora, id, `come to ${node.url}/rooms/${id} again`);
+    const { page, problems, close } = await browse(browser, node, 'pia', `/rooms/${id}`);
     const link = page.locator('.bubble a', { hasText: `/rooms/${id}` });
     expect(await link.getAttribute('rel')).toBe('noopener noreferrer nofollow');
     expect(await page.getByText('Today', { exact: true }).count()).toBe(1);
-    await say(kim, id, 'said while it is looked at');
+    await say(ora, id, 'said while it is looked at');
     await page.locator('p[aria-live="polite"]', { hasText: 'said while it is looked at' }).waitFor({ state: 'attached' });
 
     await page.getByRole('button', { name: 'Details of the room' }).click();
@@ -260,17 +260,17 @@ describe('from signing up to talking', () => {
     await page.getByPlaceholder('Search or paste a room link').fill(`${node.url}/rooms/${id}`);
     await page.getByText('Open the room with this link').click();
     await page.getByText('You are not in this room yet').waitFor();
-    await page.getByLabel('A few words to kim (optional)').fill('I miss it');
+    await page.getByLabel('A few words to ora (optional)').fill('I miss it');
     await page.getByRole('button', { name: 'Ask to join' }).click();
     await page.getByText('You have asked to join').waitFor();
-    const owner = await browse(browser, node, 'kim', `/rooms/${id}`);
+    const owner = await browse(browser, node, 'ora', `/rooms/${id}`);
     await owner.page.getByRole('button', { name: 'Details of the room' }).click();
     await owner.page.getByText('I miss it').waitFor();
     await owner.page.getByRole('button', { name: 'Let in' }).click();
     await sees(page, 'said while it is looked at');
     expect(problems).toEqual([]);
     await Promise.all([close(), owner.close()]);
-    kim.stop();
-    lea.stop();
+    ora.stop();
+    pia.stop();
   });
 });
