@@ -10,7 +10,7 @@ from io import BytesIO
 import httpx
 import pytest
 
-from support.node import Node, until
+from support.node import Node, keeps_a_folder, until
 from support.people import Person
 from support.shapes import check_refusal
 from support.wire import Chat, Wire
@@ -209,6 +209,7 @@ def test_uploads_that_stall_and_leave_are_cleaned_up(files):
 
 
 def test_where_files_have_no_room_is_507_and_text_goes_on():
+    keeps_a_folder()
     node = Node(NATTER_UPLOAD_LIMIT="50MiB")
     try:
         person = Person.sign_up(node)
