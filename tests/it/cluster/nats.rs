@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use natter::app::App;
 use natter::config::{Config, Limit};
 use natter::domain::{BootId, RoomId, UserId};
 use natter::metrics::{BusRefusal, Labels};
@@ -180,18 +181,20 @@ async fn a_foreign_client_that_repeats_and_forges_all_that_it_hears_changes_noth
         assert!(app.nodes.is_link_up());
         for reason in BusRefusal::all() {
             // A node that owns no room is asked nothing, so only its heartbeats can be repeated to it.
-            let refused = async {
-                while app.metrics.bus.refused.of(reason).get() == 0 {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            };
-            let refused = tokio::time::timeout(DEADLINE, refused).await;
+            let refused = tokio::time::timeout(DEADLINE, has_refused(app, reason)).await;
             assert!(refused.is_ok(), "node {node} has refused nothing as {reason:?}");
         }
     }
     forger.abort();
     drop(cluster);
     ground.end().await;
+}
+
+/// Waits until a node has refused something for this reason.
+async fn has_refused(app: &App, reason: BusRefusal) {
+    while app.metrics.bus.refused.of(reason).get() == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Whether it is a subject of natter with ids of its own form in it.
