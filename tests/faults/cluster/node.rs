@@ -163,9 +163,16 @@ impl Node {
 
     /// Runs a command on its store, beside it or in its place, that has to succeed.
     pub(crate) async fn run(&self, arguments: &[&str]) {
+        if let Err(told) = self.attempt(arguments).await {
+            panic!("natter {}: {told}", arguments.join(" "));
+        }
+    }
+
+    /// Runs a command on its store; what it said if it failed.
+    pub(crate) async fn attempt(&self, arguments: &[&str]) -> Result<(), String> {
         let output = self.command(arguments).output().await.unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "natter {}: {told}", arguments.join(" "));
+        let told = || String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(told()) }
     }
 
     /// Makes the database what the nodes expect.

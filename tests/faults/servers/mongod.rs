@@ -88,18 +88,28 @@ impl Member {
         assert!(self.is_up().await, "{}", self.process.last_words());
     }
 
-    /// Keeps a copy of its data, for which it stands still.
-    pub(crate) async fn save(&mut self, to: &Path) {
-        self.kill().await;
-        copy(&self.data, to);
-        self.restart().await;
+    /// Has it leave its files as they are until [`Member::unlock`].
+    pub(crate) async fn lock(&self) {
+        self.admin(doc! { "fsync": 1, "lock": true }).await.unwrap();
     }
 
-    /// Has it go on with an earlier copy of its data.
-    pub(crate) async fn put_back(&mut self, from: &Path) {
-        self.kill().await;
+    /// Copies its files while it runs: it has to be locked.
+    pub(crate) fn save(&self, to: &Path) {
+        copy(&self.data, to);
+    }
+
+    /// Has it go on and catch up.
+    pub(crate) async fn unlock(&self) {
+        self.admin(doc! { "fsyncUnlock": 1 }).await.unwrap();
+    }
+
+    /// Starts it on a copy of a member's files, or on an empty folder. It has to be killed before.
+    pub(crate) async fn start_on(&mut self, saved: Option<&Path>) {
         std::fs::remove_dir_all(&self.data).unwrap();
-        copy(from, &self.data);
+        match saved {
+            Some(saved) => copy(saved, &self.data),
+            None => std::fs::create_dir(&self.data).unwrap(),
+        }
         self.restart().await;
     }
 

@@ -7,7 +7,6 @@ mod embedded;
 mod files;
 mod nodes;
 mod polling;
-mod restore;
 mod rights;
 mod rolling;
 mod unreplicated;

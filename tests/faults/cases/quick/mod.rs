@@ -5,3 +5,4 @@ pub(super) mod database;
 pub(super) mod nodes;
 mod owner;
 mod people;
+mod restore;
