@@ -174,6 +174,7 @@ impl From<StartError> for Failure {
             StartError::Config(error) => error.into(),
             StartError::Bus(error) => Self { code: MISCONFIGURED, ..Self::other(error) },
             StartError::Store(error) => error.into(),
+            StartError::DataDir { .. } => Self { code: MISCONFIGURED, ..Self::other(error) },
             // It can be no account, or is somebody's: the configuration is wrong.
             StartError::FirstAdmin(service::Error::Invalid(_) | service::Error::Conflict(..)) => {
                 Self { code: MISCONFIGURED, ..Self::other(error) }

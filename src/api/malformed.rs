@@ -68,6 +68,9 @@ pub(crate) fn of_payload(error: &str) -> Broken {
 
 const MALFORMED: &str = "is malformed";
 
+/// What is said of a text that cannot be an id.
+pub(crate) const NOT_AN_ID: &str = "must be an id";
+
 /// Reads a JSON body. An array is none: serde would read it into any struct.
 pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Broken> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
@@ -140,7 +143,7 @@ fn wanted(expected: &str) -> Cow<'static, str> {
 /// The words of `FromStr` and of our own types.
 fn words_of_parsing(words: &str) -> Cow<'static, str> {
     match words {
-        "not an id" => "must be an id".into(),
+        "not an id" => NOT_AN_ID.into(),
         _ if ["digit", "number too", "integer from empty"]
             .iter()
             .any(|part| words.contains(part)) =>

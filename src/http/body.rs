@@ -70,5 +70,5 @@ pub(super) fn check_plain(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 fn incomplete() -> Error {
-    Error::MalformedParameter("The body did not come whole, or not in time.".to_owned())
+    Error::Malformed("The body did not come whole, or not in time.".to_owned())
 }

@@ -30,7 +30,7 @@ impl IntoResponse for Error {
 /// The status of a failure, as the table in docs/PROTOCOL.md has it.
 fn status(error: &Error) -> StatusCode {
     match error {
-        Error::MalformedParameter(_) => StatusCode::BAD_REQUEST,
+        Error::Malformed(_) => StatusCode::BAD_REQUEST,
         Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
         Error::Forbidden(_) | Error::SignupClosed => StatusCode::FORBIDDEN,

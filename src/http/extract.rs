@@ -1,7 +1,7 @@
 //! What handlers take from a request, and how a request that has something else is refused.
 //!
 //! The order of a handler's parameters is the order of its refusals: the caller first (401, 403), then the
-//! path and the query (400), then the body (413, 415, 422). So nobody without a token learns what a call takes.
+//! path and the query (400 for what cannot be an id, else 422), then the body (413, 415, 422). So nobody without a token learns what a call takes.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::body;
 use super::error::Refusal;
-use crate::api::malformed::{self, Broken};
+use crate::api::malformed::{self, Broken, NOT_AN_ID};
 use crate::app::App;
 use crate::client::{ClientAddress, client_address};
 use crate::service::Error;
@@ -26,7 +26,11 @@ fn in_body(Broken { field, message }: Broken) -> Error {
 }
 
 fn in_query(Broken { field, message }: Broken) -> Error {
-    Error::MalformedParameter(format!("{field} {message}."))
+    // The contract's words: "Malformed id 400".
+    if message == NOT_AN_ID {
+        return Error::Malformed(format!("{field} {message}."));
+    }
+    Error::invalid(field, message)
 }
 
 /// A JSON body, and a JSON answer.
@@ -92,8 +96,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let path = axum::extract::Path::from_request_parts(parts, state).await;
-        let malformed =
-            |_why| Error::MalformedParameter("An id in the path is malformed.".to_owned());
+        let malformed = |_why| Error::Malformed("An id in the path is malformed.".to_owned());
         path.map(|axum::extract::Path(path)| Self(path)).map_err(malformed)
     }
 }

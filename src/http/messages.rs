@@ -67,6 +67,8 @@ struct Asked {
     limit: Option<String>,
 }
 
+const ONE_OF_THREE: &str = "must be the only one of before, after and around";
+
 impl Asked {
     fn part(&self) -> Result<Part> {
         match (self.before, self.after, self.around) {
@@ -74,10 +76,8 @@ impl Asked {
             (Some(id), None, None) => Ok(Part::Before(id)),
             (None, Some(id), None) => Ok(Part::After(id)),
             (None, None, Some(id)) => Ok(Part::Around(id)),
-            _ => {
-                let detail = "Give one of before, after and around.";
-                Err(Error::MalformedParameter(detail.to_owned()))
-            }
+            (Some(_), Some(_), _) => Err(Error::invalid("after", ONE_OF_THREE)),
+            _ => Err(Error::invalid("around", ONE_OF_THREE)),
         }
     }
 }

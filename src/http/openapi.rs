@@ -8,7 +8,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use utoipa::OpenApi;
-use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -67,9 +67,6 @@ fn complete_operation(operation: &mut Operation) {
     let is_public = operation.security.is_some();
     let parameters = operation.parameters.as_deref().unwrap_or_default();
     let has_parameters = !parameters.is_empty();
-    let is_limit =
-        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(one) if one.name == "limit");
-    let is_list = parameters.iter().any(is_limit);
     let is_administration = operation.tags.iter().flatten().any(|tag| tag == "administration");
     let has_body = operation.request_body.is_some();
     let mut failures = vec![
@@ -81,10 +78,10 @@ fn complete_operation(operation: &mut Operation) {
         failures.push(("401", "`unauthorized`: no valid token."));
     }
     if has_parameters {
-        failures.push(("400", "`invalid`: a malformed id or parameter."));
+        failures.push(("400", "`invalid`: a malformed id."));
     }
-    if is_list {
-        failures.push(("422", "`invalid`: a parameter out of range."));
+    if has_parameters || has_body {
+        failures.push(("422", "`invalid`: `errors` names the parameters or fields."));
     }
     if is_administration {
         failures.push(("403", "`forbidden`: not an administrator."));
@@ -92,7 +89,6 @@ fn complete_operation(operation: &mut Operation) {
     if has_body {
         failures.push(("413", "`too_large`: more bytes than are taken."));
         failures.push(("415", "`unsupported_media_type`: a body of another type."));
-        failures.push(("422", "`invalid`: `errors` names the fields."));
     }
     for (status, description) in failures {
         let failure = ResponseBuilder::new()

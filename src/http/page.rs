@@ -52,7 +52,7 @@ impl<Id: FromStr + Send, S: Send + Sync> FromRequestParts<S> for Paging<Id> {
         let Query(asked) = Query::<Asked>::from_request_parts(parts, state).await?;
         let after = asked.after.map(|after| after.parse());
         let after = after.transpose().map_err(|_not_an_id| {
-            Error::MalformedParameter("after must be the id of the last item seen.".to_owned())
+            Error::Malformed("after must be the id of the last item seen.".to_owned())
         })?;
         Ok(Self {
             limit: number("limit", asked.limit, Page::<Id>::DEFAULT, (1, Page::<Id>::MAX))?,
@@ -63,7 +63,7 @@ impl<Id: FromStr + Send, S: Send + Sync> FromRequestParts<S> for Paging<Id> {
     }
 }
 
-/// A number of a query. A whole number out of bounds is another failure than a text that is none.
+/// A number of a query.
 pub(super) fn number(
     name: &'static str,
     text: Option<String>,
@@ -73,7 +73,7 @@ pub(super) fn number(
     let Some(text) = text else { return Ok(default) };
     let digits = text.strip_prefix('-').unwrap_or(&text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Error::MalformedParameter(format!("{name} must be a whole number.")));
+        return Err(Error::invalid(name, "must be a whole number"));
     }
     let number = text.parse().ok().filter(|number| (min..=max).contains(number));
     number.ok_or_else(|| Error::invalid(name, format!("must be from {min} to {max}")))
@@ -174,15 +174,23 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_page_is_refused() {
-        for malformed in
-            ["limit=x", "limit=5.5", "limit=", "limit=1e3", "after=x", "skip=x", "limit=1&limit=2"]
-        {
-            let refused = paging(&format!("/users?{malformed}")).await.unwrap_err();
-            assert!(matches!(refused, Error::MalformedParameter(_)), "{malformed}: {refused:?}");
-        }
-        for out in ["limit=0", "limit=501", "limit=-1", "limit=18446744073709551616", "skip=-1"] {
-            let refused = paging(&format!("/users?{out}")).await.unwrap_err();
-            assert!(matches!(refused, Error::Invalid(_)), "{out}: {refused:?}");
+        let refused = paging("/users?after=x").await.unwrap_err();
+        assert!(matches!(refused, Error::Malformed(_)), "{refused:?}");
+        for wrong in [
+            "limit=x",
+            "limit=5.5",
+            "limit=",
+            "limit=1e3",
+            "skip=x",
+            "limit=1&limit=2",
+            "limit=0",
+            "limit=501",
+            "limit=-1",
+            "limit=18446744073709551616",
+            "skip=-1",
+        ] {
+            let refused = paging(&format!("/users?{wrong}")).await.unwrap_err();
+            assert!(matches!(refused, Error::Invalid(_)), "{wrong}: {refused:?}");
         }
     }
 }

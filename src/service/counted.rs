@@ -18,7 +18,7 @@ pub(crate) fn answered(app: &App, told: std::result::Result<&Committed, &Error>)
 
 fn answer(error: &Error) -> Answer {
     match error {
-        Error::Invalid(_) | Error::MalformedParameter(_) | Error::TooLarge(_) => Answer::Invalid,
+        Error::Invalid(_) | Error::Malformed(_) | Error::TooLarge(_) => Answer::Invalid,
         Error::Unauthorized(_) | Error::Forbidden(_) | Error::SignupClosed | Error::NotFound(_) => {
             Answer::Forbidden
         }

@@ -17,9 +17,9 @@ pub enum Error {
     /// Parts of the request break rules: all that were found.
     #[error("{}", summary(.0))]
     Invalid(Vec<Invalid>),
-    /// An id or a parameter in the path or query cannot be one.
+    /// An id cannot be one, or a body did not come whole.
     #[error("{0}")]
-    MalformedParameter(String),
+    Malformed(String),
     /// No valid token, or a wrong password.
     #[error("{0}")]
     Unauthorized(&'static str),
@@ -83,7 +83,7 @@ impl Error {
     /// The stable code of this failure.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Invalid(_) | Self::MalformedParameter(_) => ErrorCode::Invalid,
+            Self::Invalid(_) | Self::Malformed(_) => ErrorCode::Invalid,
             Self::Unauthorized(_) => ErrorCode::Unauthorized,
             Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::SignupClosed => ErrorCode::SignupClosed,

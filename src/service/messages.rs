@@ -72,7 +72,7 @@ async fn posted(
 /// - [`Error::RateLimited`] if the author sends too much.
 /// - As [`attachments::inline`] for the file inside it.
 /// - [`Error::TooLarge`] if the text is longer than a message may be.
-/// - [`Error::Invalid`], [`Error::MalformedParameter`] if its parts break rules.
+/// - [`Error::Invalid`], [`Error::Malformed`] if its parts break rules.
 /// - [`Error::NotFound`] if the attachment is none of the author's in this room, `conflict` if another
 ///   message has it.
 /// - [`Error::Unavailable`] if an attachment cannot be looked up.

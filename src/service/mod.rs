@@ -36,7 +36,7 @@ pub(crate) fn new_nonce() -> crate::domain::Nonce {
 ///
 /// # Errors
 ///
-/// [`Error::MalformedParameter`]: an id that cannot be one is told apart from one that is nobody's.
+/// [`Error::Malformed`]: an id that cannot be one is told apart from one that is nobody's.
 pub(crate) fn parse_id<Id: std::str::FromStr>(field: &'static str, text: &str) -> Result<Id> {
-    text.parse().map_err(|_not_an_id| Error::MalformedParameter(format!("{field} must be an id.")))
+    text.parse().map_err(|_not_an_id| Error::Malformed(format!("{field} must be an id.")))
 }

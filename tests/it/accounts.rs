@@ -251,10 +251,10 @@ async fn people_are_found_by_the_literal_start_of_their_name_in_pages() {
     let last = ann.get(next).await;
     assert_eq!(last.header("link"), "");
     assert_eq!(last.is(200)[0]["username"], "Anton");
-    ann.get("/users").await.refused(400, "invalid");
+    ann.get("/users").await.refused(422, "invalid");
     ann.get("/users?name=").await.refused(422, "invalid");
     ann.get("/users?name=a&limit=0").await.refused(422, "invalid");
-    ann.get("/users?name=a&limit=x").await.refused(400, "invalid");
+    ann.get("/users?name=a&limit=x").await.refused(422, "invalid");
 }
 
 #[tokio::test]

@@ -105,6 +105,18 @@ async fn a_wrong_configuration_is_one_sentence_and_exit_code_2() {
 }
 
 #[tokio::test]
+async fn a_data_folder_that_cannot_be_made_is_a_wrong_configuration() {
+    let variables = [("NATTER_LISTEN", "127.0.0.1:0"), ("NATTER_DATA_DIR", "/dev/null/data")];
+    for command in ["serve", "migrate"] {
+        let output = run(&[command], &variables).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("data_dir: cannot make /dev/null/data"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_first_administrator_that_can_be_no_account_is_a_wrong_configuration() {
     for (email, name) in [("no address", "ann"), ("ann@example.org", "all")] {
         let variables = [

@@ -136,7 +136,7 @@ def test_messages_are_listed_by_skip_and_limit_and_cleared():
         assert [len(page) for page in pages] == [3, 3, 1, 0]
         assert [one["id"] for page in pages for one in page] == [one["id"] for one in messages]
         for wrong in ("skip=-1", "limit=0", "limit=501", "skip=x", "limit=1e3", "skip=99999999999999999999"):
-            check_refusal(admin.call("GET", f"/admin/messages?{wrong}"), (400, 422), "invalid")
+            check_refusal(admin.call("GET", f"/admin/messages?{wrong}"), 422, "invalid")
         tail = person.post(room, "the last")["seq"]
         assert admin.call("DELETE", "/admin/clear_messages").is_success
         assert person.contents(room) == [] and admin.ask("GET", "/admin/messages") == []

@@ -67,11 +67,10 @@ def test_after_is_the_last_id_seen(lister, method, path, body):
 @pytest.mark.parametrize(("method", "path", "body"), LISTS)
 @pytest.mark.parametrize("limit", ["0", "501", "-1", "4294967296", "18446744073709551616", "5.5", "1e308", "x", "", "%00", "NaN"])
 def test_a_limit_that_may_not_be_is_refused(lister, method, path, body, limit):
-    refused = (422,) if limit in ("0", "501", "-1") else (400, 422)
-    check_refusal(lister.call(method, with_query(path.format(room=lister.room), f"limit={limit}"), body), refused, "invalid")
+    check_refusal(lister.call(method, with_query(path.format(room=lister.room), f"limit={limit}"), body), 422, "invalid")
 
 
 @pytest.mark.parametrize(("method", "path", "body"), LISTS)
 @pytest.mark.parametrize("after", ["x", "%00", "..%2f", "%27--", "0" * 1000])
 def test_an_after_that_could_not_be_an_id_is_refused(lister, method, path, body, after):
-    check_refusal(lister.call(method, with_query(path.format(room=lister.room), f"after={after}"), body), (400, 422), "invalid")
+    check_refusal(lister.call(method, with_query(path.format(room=lister.room), f"after={after}"), body), 400, "invalid")

@@ -94,7 +94,7 @@ def test_pages_before_and_after_meet_without_gap_or_double(world, long_room):
 
 @pytest.mark.parametrize("limit", [-1, 0, 501, 2**31, 2**63, 2**64, "1e308", "5.5", "abc", "", "%00"])
 def test_a_limit_out_of_range_is_refused(world, long_room, limit):
-    check_refusal(world.alice.call("GET", f"/chat-rooms/{long_room[0]}/messages?limit={limit}"), (400, 422), "invalid")
+    check_refusal(world.alice.call("GET", f"/chat-rooms/{long_room[0]}/messages?limit={limit}"), 422, "invalid")
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 501, 2**31])

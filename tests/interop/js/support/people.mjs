@@ -1,5 +1,6 @@
 // People, and what they do over HTTP.
 import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
 
 let count = 0;
 
@@ -23,7 +24,7 @@ export class Person {
     return this.user.id;
   }
 
-  // The JSON of a successful answer; `undefined` for one without a body.
+  // The JSON of a successful answer; `undefined` for one without a body. A server that is busy is asked again when it says.
   async call(method, path, body) {
     const answer = await fetch(this.node.url + path, {
       method,
@@ -34,6 +35,10 @@ export class Person {
       body: JSON.stringify(body),
     });
     const text = await answer.text();
+    if (answer.status === 503) {
+      await pause(1000 * Number(answer.headers.get("retry-after")));
+      return this.call(method, path, body);
+    }
     assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
     return text ? JSON.parse(text) : undefined;
   }
