@@ -19,6 +19,7 @@ use crate::nodes::Nodes;
 use crate::passwords::Passwords;
 use crate::room::Rooms;
 use crate::store::DynStore;
+use crate::telemetry::Telemetry;
 
 /// The shared parts of a node. Clones are the same, and cheap.
 #[derive(Clone)]
@@ -60,6 +61,8 @@ pub struct Parts {
     pub exports: Arc<Semaphore>,
     /// What the node counts about itself.
     pub metrics: Metrics,
+    /// Where its traces go.
+    pub telemetry: Telemetry,
     /// Work that must end before the node does.
     pub tasks: TaskTracker,
 }

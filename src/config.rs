@@ -97,6 +97,17 @@ pub struct Config {
     pub socket: SocketConfig,
     /// `presence.*`: who is shown as online.
     pub presence: PresenceConfig,
+    /// `telemetry.*`: where traces go.
+    pub telemetry: TelemetryConfig,
+}
+
+/// `telemetry.*`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// `telemetry.otlp_url`: the collector, which takes OTLP over HTTP at `/v1/traces`; no traces when `None`.
+    pub otlp_url: Option<Origin>,
+    /// `telemetry.one_in`: one of so many messages is traced.
+    pub one_in: u32,
 }
 
 /// `metrics.*`
@@ -221,6 +232,7 @@ impl Default for Config {
                 ping_timeout: Duration::from_secs(10),
             },
             presence: PresenceConfig { leave_grace: Duration::from_secs(11) },
+            telemetry: TelemetryConfig { otlp_url: None, one_in: 1 },
         }
     }
 }

@@ -33,4 +33,5 @@ pub mod room;
 pub mod service;
 mod socket;
 pub mod store;
+pub mod telemetry;
 pub mod tls;

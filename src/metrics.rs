@@ -18,6 +18,7 @@ mod queues;
 mod runtime;
 mod sockets;
 mod store;
+mod traces;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use self::queues::{Depth, FullQueue, Queues};
 pub use self::runtime::Runtime;
 pub use self::sockets::{EndReason, Refusal, SocketKind, Sockets, Transport};
 pub use self::store::{Media, MediaOperation, Store, StoreFailure, StoreOperation};
+pub use self::traces::{SpanOutcome, Traces};
 
 /// The metrics of one node. Clones are the same.
 #[derive(Debug, Clone)]
@@ -69,6 +71,8 @@ pub struct Families {
     pub accounts: Accounts,
     /// What waits.
     pub queues: Queues,
+    /// Traces.
+    pub traces: Traces,
     /// The runtime, and the node's life.
     pub runtime: Runtime,
     /// The process.
@@ -91,6 +95,7 @@ impl Metrics {
             media: Media::new(&new),
             accounts: Accounts::new(&new),
             queues: Queues::new(&new),
+            traces: Traces::new(&new),
             runtime: Runtime::new(&new),
             process: Process::new(&new),
             registry: new.registry,

@@ -63,6 +63,9 @@ pub enum StartError {
     /// The bus cannot be used.
     #[error(transparent)]
     Bus(#[from] crate::bus::BusError),
+    /// Traces cannot be told.
+    #[error(transparent)]
+    Telemetry(#[from] crate::telemetry::TelemetryError),
     /// The store cannot be opened.
     #[error("store.url: cannot open the store")]
     Store(#[source] StoreError),

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::api::UserBrief;
 use crate::domain::{BootId, ClientId, Epoch, Event, Nonce, RoomId, Seq, Timestamp, UserId};
 use crate::record::{self, Stored};
+use crate::telemetry::Steps;
 
 /// Events of a room, in order and without a hole, or only how far its log goes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub struct Frame {
     /// Each an [`Entry`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     events: Vec<Box<RawValue>>,
+    /// Traces of events in it, by their positions: each a `traceparent`, of what is published. What cannot be read is nobody's trace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    traces: Vec<(Seq, String)>,
     /// What is stored up to here is to be read from the store if it was not heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<Seq>,
@@ -132,6 +136,12 @@ pub(crate) struct Entry {
     digest: Option<Hex>,
 }
 
+/// Of an [`Entry`] where it is, and nothing else.
+#[derive(Deserialize)]
+struct Position {
+    seq: Seq,
+}
+
 /// Sixteen bytes, as text.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Hex(#[serde(with = "hex")] pub(crate) [u8; 16]);
@@ -165,12 +175,12 @@ impl Frame {
         events: impl IntoIterator<Item = &'a Event>,
     ) -> Self {
         let events = events.into_iter().map(Entry::of).collect();
-        Self { epoch, room, events, tail: None }
+        Self { epoch, room, events, traces: Vec::new(), tail: None }
     }
 
     /// A frame that only tells how far the log of `room` goes.
     pub fn tail(epoch: Epoch, room: RoomId, tail: Seq) -> Self {
-        Self { epoch, room, events: Vec::new(), tail: Some(tail) }
+        Self { epoch, room, events: Vec::new(), traces: Vec::new(), tail: Some(tail) }
     }
 
     /// Frames of `events` of `room`, in order, each with no more than `limit` bytes of them. Of one that is larger by itself
@@ -197,12 +207,34 @@ impl Frame {
                     bytes += length;
                 }
                 _ => {
-                    frames.push(Self { epoch, room, events: vec![entry], tail: None });
+                    frames.push(Self {
+                        epoch,
+                        room,
+                        events: vec![entry],
+                        traces: Vec::new(),
+                        tail: None,
+                    });
                     bytes = length;
                 }
             }
         }
         frames
+    }
+
+    /// Notes the traces of those events that are in it.
+    pub(crate) fn carry(&mut self, steps: &Steps) {
+        let (false, Some(first)) = (steps.is_empty(), self.events.first()) else { return };
+        let Ok(Position { seq: first }) = serde_json::from_str(first.get()) else { return };
+        // They are without a hole.
+        let held = first.0..first.0 + self.events.len() as u64;
+        let steps = steps.iter().filter(|(seq, _)| held.contains(&seq.0));
+        self.traces = steps.map(|(seq, trace)| (*seq, trace.to_string())).collect();
+    }
+
+    /// The traces of events in it.
+    pub(crate) fn steps(&self) -> Steps {
+        let read = |(seq, trace): &(Seq, String)| Some((*seq, trace.parse().ok()?));
+        self.traces.iter().filter_map(read).collect()
     }
 
     /// The events in it.
@@ -337,5 +369,29 @@ mod tests {
             .map(|frame| (frame.events().unwrap().len(), frame.tail.map(|tail| tail.0)))
             .collect();
         assert_eq!(told, [(1, None), (0, Some(2)), (2, None)]);
+    }
+
+    #[test]
+    fn traces_travel_beside_events_and_whoever_does_not_know_them_reads_on() {
+        const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let step = |seq| (Seq(seq), PARENT.parse().unwrap());
+        let mut frame = Frame::new(Epoch(3), ROOM(), [&event(7, "hello"), &event(8, "you")]);
+        let without = serde_json::to_value(&frame).unwrap();
+        frame.carry(&Steps::new());
+        assert_eq!(serde_json::to_value(&frame).unwrap(), without);
+        assert_eq!(without.get("traces"), None, "as nodes say it that trace nothing");
+        frame.carry(&vec![step(6), step(8), step(9)]);
+        assert_eq!(told(&frame).steps(), [step(8)]);
+        assert_eq!(
+            serde_json::to_value(&frame).unwrap()["traces"],
+            serde_json::json!([[8, PARENT]])
+        );
+        let mut said = without;
+        said["traces"] = serde_json::json!([[7, "of a later form"]]);
+        // As `traces` is to a node that has never heard of them.
+        said["of a later version"] = serde_json::json!([{"seq": 7}]);
+        let heard: Frame = serde_json::from_str(&said.to_string()).unwrap();
+        assert!(heard.steps().is_empty());
+        assert_eq!(heard.events().unwrap(), [event(7, "hello"), event(8, "you")]);
     }
 }

@@ -211,6 +211,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("presence.leave_grace", |c, v| {
         put(&mut c.presence.leave_grace, duration(v, seconds(0, HOUR)))
     }),
+    Setting::new("telemetry.otlp_url", |c, v| put(&mut c.telemetry.otlp_url, server(v)))
+        .flag("otlp"),
+    Setting::new("telemetry.one_in", |c, v| put(&mut c.telemetry.one_in, number(v, 1..=1_000_000)))
+        .number(),
     Setting::new("log.format", |c, v| put(&mut c.log.format, log_format(v))),
     Setting::new("log.filter", |c, v| put(&mut c.log.filter, log_filter(v))),
 ];

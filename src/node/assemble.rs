@@ -24,6 +24,7 @@ use crate::nodes::Nodes;
 use crate::passwords::Passwords;
 use crate::room::{Peers, Rooms, Settings, Teller};
 use crate::store::{self, Access, DynStore};
+use crate::telemetry::Telemetry;
 use crate::tls;
 
 /// Archives of people's data that a node makes at once: each reads the logs of many rooms.
@@ -134,6 +135,8 @@ pub async fn assemble_with(
     let seal = Seal::counted(boot, keys.bus.clone(), metrics.clone());
     let nodes = Nodes::join(Arc::clone(&bus), seal.clone(), url);
     let peers = Peers::new(Arc::clone(&bus), seal.clone(), nodes.clone(), epoch);
+    let telemetry = Telemetry::connect(&config.telemetry, boot, &metrics)?;
+    let peers = peers.traced(telemetry.clone());
     let rooms = Rooms::new(Arc::clone(&store), metrics.clone(), teller, peers, settings);
     Ok(App::new(Parts {
         limits: Limiter::new(&config.limits),
@@ -153,6 +156,7 @@ pub async fn assemble_with(
         lifecycle: Lifecycle::new(),
         exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
         metrics,
+        telemetry,
         tasks: TaskTracker::new(),
     }))
 }

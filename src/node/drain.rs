@@ -30,6 +30,9 @@ const SMALLEST_SLICE: usize = 5;
 /// How long what was cut off may take to notice.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// How long a collector may take for the last traces, if there is as much time left.
+const LAST_TRACES: Duration = Duration::from_secs(2);
+
 impl Node {
     /// Brings the node to its end, within 0.7 of `drain_grace`.
     ///
@@ -70,6 +73,8 @@ impl Node {
         if self.has_own_store {
             self.app.store.close().await;
         }
+        let left = end.saturating_duration_since(Instant::now());
+        self.app.telemetry.close(left.clamp(LAST_WORDS, LAST_TRACES)).await;
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(duration_ms, "drained");
     }

@@ -9,6 +9,7 @@ use super::lane::{Lane, Turn};
 use super::ways::Ticket;
 use crate::domain::RoomId;
 use crate::store::StoreError;
+use crate::telemetry::Trace;
 
 /// Tells the sender what became of a command. Called exactly once.
 pub type Reply = Box<dyn FnOnce(Result<Committed, Refused>) + Send>;
@@ -21,6 +22,8 @@ pub(super) struct Asked {
     pub(super) lane: Option<Lane>,
     /// Whose run it belongs to, wherever it comes from.
     pub(super) turn: Option<Turn>,
+    /// The step of its trace that it follows from, if it is traced.
+    pub(super) trace: Option<Trace>,
     /// Until when it may be tried for the first time.
     pub(super) deadline: Instant,
     /// Whether another node may have stored it already, or may yet: then nothing is told but what that decides.
@@ -58,6 +61,7 @@ impl Asked {
             command,
             lane: None,
             turn: None,
+            trace: None,
             deadline,
             is_again: false,
             is_direct: false,

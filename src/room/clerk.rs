@@ -73,6 +73,7 @@ impl Rooms {
         let mut taken = Vec::new();
         for (nth, command) in commands.iter().enumerate() {
             let parcel = serde_json::from_str::<Parcel>(command.get()).ok();
+            let trace = parcel.as_ref().and_then(Parcel::trace);
             match parcel.and_then(|parcel| parcel.open().ok()) {
                 Some((room, turn, command))
                     if takes_some && self.0.peers.owner_of(room).is_none() =>
@@ -82,6 +83,7 @@ impl Rooms {
                     let deadline = Instant::now() + DEADLINE;
                     let mut asked = Asked::new(room, command, deadline, reply);
                     asked.turn = turn;
+                    asked.trace = trace;
                     taken.push(asked);
                 }
                 _ => receipt.push((nth, raw(&Outcome::Bounced))),

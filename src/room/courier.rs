@@ -265,7 +265,7 @@ impl Rounds {
             rooms.take_back(asked, None);
             return None;
         }
-        let parcel = raw(&Parcel::new(asked.room, asked.turn, &asked.command));
+        let parcel = raw(&Parcel::new(asked.room, asked.turn, &asked.command).traced(asked.trace));
         if parcel.get().len() > most {
             rooms.take_back(asked, Some(Direct::TooLarge));
             return None;

@@ -23,6 +23,7 @@ use crate::domain::event::Event;
 use crate::domain::{Body, RoomId, Seq, Timestamp, UserId};
 use crate::metrics::{Metrics, Origin};
 use crate::store::{DynStore, StoreError};
+use crate::telemetry::{Kind, Span, Steps, Trace};
 
 /// Events read at once for a replay or a repair.
 const PAGE: u32 = 100;
@@ -305,11 +306,19 @@ impl LiveRoom {
 
 impl Shared {
     /// Hands what has been stored, by `commit` if that is known, to everybody who listens; reads what is missing before it first.
-    pub(crate) async fn deliver(&self, events: &[Arc<Event>], commit: Option<Commit>) {
+    pub(crate) async fn deliver(
+        &self,
+        events: &[Arc<Event>],
+        commit: Option<Commit>,
+        steps: &Steps,
+    ) {
         let metrics = &self.metrics.delivery;
+        let mut steps = self.begin_deliveries(commit, steps);
         let is_followed = || commit.is_some() && metrics.is_to_be_followed();
         match self.feed.deliver(events, is_followed) {
             Ok(mut delivered) => {
+                let count = delivered.handed_over as u64;
+                steps.iter_mut().for_each(|step| step.count("natter.deliveries", count));
                 if let (Some((outbox, place)), Some(commit)) = (delivered.followed.take(), commit) {
                     tokio::spawn(follow(self.metrics.clone(), commit, outbox, place));
                 }
@@ -322,10 +331,24 @@ impl Shared {
         }
     }
 
+    /// Begins the steps of what is traced.
+    fn begin_deliveries(&self, commit: Option<Commit>, steps: &Steps) -> Vec<Span> {
+        let kind = match commit.map(|commit| commit.origin) {
+            Some(Origin::Elsewhere) => Kind::Hears,
+            _ => Kind::Within,
+        };
+        let begin = |(seq, trace): &(Seq, Trace)| {
+            let mut step = self.peers.telemetry().go_on("deliver", kind, Some(*trace));
+            step.count("natter.seq", seq.0);
+            step
+        };
+        steps.iter().map(begin).collect()
+    }
+
     /// Hands what this node has stored to everybody who listens, here and elsewhere.
-    pub(crate) async fn announce(&self, events: &[Arc<Event>], commit: Commit) {
-        self.deliver(events, Some(commit)).await;
-        self.peers.tell_events(self.room, events);
+    pub(crate) async fn announce(&self, events: &[Arc<Event>], commit: Commit, steps: &Steps) {
+        self.deliver(events, Some(commit), steps).await;
+        self.peers.tell_events(self.room, events, steps);
         for event in events {
             if let Body::MemberAdded(added) = &event.body {
                 let word = || Word::Entered { room: self.room, seq: event.seq };

@@ -19,6 +19,7 @@ use crate::bus::seal::{MAX_AGE, Opened, Replays, Seal};
 use crate::bus::{DynBus, Link, Replies, Subject, Subscription};
 use crate::domain::{BootId, Epoch, Event, Generation, RoomId, Seq, Timestamp, UserId};
 use crate::nodes::Nodes;
+use crate::telemetry::{Kind, Span, Steps, Telemetry, Trace};
 
 /// The fleeting events that nodes tell each other of.
 const NAMES: [&str; 4] = ["typing", "read_marker", "join_request", "join_request_handled"];
@@ -37,6 +38,7 @@ pub struct Peers {
     pub(super) echoes: Echoes,
     /// Stirred when another node tells of another epoch.
     pub(super) doubts: Arc<Notify>,
+    telemetry: Telemetry,
     /// Numbers the changes of presence.
     numbers: Arc<AtomicU64>,
 }
@@ -46,7 +48,18 @@ impl Peers {
     pub fn new(bus: DynBus, seal: Seal, nodes: Nodes, epoch: Epoch) -> Self {
         let link = bus.link();
         let (echoes, doubts, numbers) = (Echoes::default(), Arc::default(), Arc::default());
-        Self { bus, link, seal, nodes, epoch, echoes, doubts, numbers }
+        let telemetry = Telemetry::default();
+        Self { bus, link, seal, nodes, epoch, echoes, doubts, telemetry, numbers }
+    }
+
+    /// The same; what is traced is told by `telemetry`.
+    pub(crate) fn traced(self, telemetry: Telemetry) -> Self {
+        Self { telemetry, ..self }
+    }
+
+    /// Where traces go.
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     /// Whether none of them is reached.
@@ -70,12 +83,22 @@ impl Peers {
     }
 
     /// Tells of what has been stored in a room.
-    pub(crate) fn tell_events(&self, room: RoomId, events: &[Arc<Event>]) {
+    pub(crate) fn tell_events(&self, room: RoomId, events: &[Arc<Event>], steps: &Steps) {
         if let (true, Some(last)) = (self.bus.reaches_others(), events.last()) {
             self.echoes.note(room, last.seq, Instant::now());
             let limit = self.payload_limit();
             let subject = Subject::room_events(room);
-            for frame in Frame::split(self.epoch, room, events.iter().map(Arc::as_ref), limit) {
+            let begin = |(_, trace): &(Seq, Trace)| {
+                self.telemetry.go_on("publish", Kind::Says, Some(*trace))
+            };
+            let publishing: Vec<Span> = steps.iter().map(begin).collect();
+            // Another node's trace goes on even if this one tells nothing of it.
+            let follow = |((seq, trace), span): (&(Seq, Trace), &Span)| {
+                (*seq, span.place().unwrap_or(*trace))
+            };
+            let steps = steps.iter().zip(&publishing).map(follow).collect();
+            for mut frame in Frame::split(self.epoch, room, events.iter().map(Arc::as_ref), limit) {
+                frame.carry(&steps);
                 self.publish(&subject, &frame);
             }
         }
@@ -255,6 +278,7 @@ async fn ask_again(room: Weak<LiveRoom>) {
 
 async fn take_frame(peers: &Peers, room: &LiveRoom, opened: Opened<Frame>) {
     let Opened { at, body: frame, .. } = opened;
+    let steps = frame.steps();
     if frame.epoch != peers.epoch {
         // Of another life of the store: nothing in it is of this log, or this node is of the past.
         return peers.doubts.notify_one();
@@ -262,7 +286,7 @@ async fn take_frame(peers: &Peers, room: &LiveRoom, opened: Opened<Frame>) {
     match frame.events() {
         Ok(events) if frame.room == room.id => {
             let events: Vec<_> = events.into_iter().map(Arc::new).collect();
-            room.shared.deliver(&events, Some(Commit::elsewhere(at))).await;
+            room.shared.deliver(&events, Some(Commit::elsewhere(at)), &steps).await;
             if let Some(tail) = frame.tail {
                 room.reach(tail).await;
             }

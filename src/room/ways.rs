@@ -24,6 +24,7 @@ use super::{Inner, Rooms};
 use crate::domain::{BootId, ConnectionId, RoomId};
 pub(super) use crate::metrics::DirectReason as Direct;
 use crate::metrics::FullQueue;
+use crate::telemetry::Trace;
 
 /// The ways out of a node, and the order on them.
 pub(super) struct Ways {
@@ -126,19 +127,42 @@ impl Rooms {
     ///
     /// [`Refused`]: nothing was stored, but for [`Refused::Unknown`].
     pub async fn commit(&self, room: RoomId, command: Command) -> Result<Committed, Refused> {
+        self.commit_traced(room, command, None).await
+    }
+
+    /// The same, as a step of a trace.
+    pub(crate) async fn commit_traced(
+        &self,
+        room: RoomId,
+        command: Command,
+        trace: Option<Trace>,
+    ) -> Result<Committed, Refused> {
         let (sender, outcome) = oneshot::channel();
         let reply = Box::new(move |outcome| {
             // Nobody waits any more when the asker was dropped; what was stored stands.
             let _ = sender.send(outcome);
         });
-        self.submit(room, None, command, reply).await;
+        self.submit_traced(room, None, command, trace, reply).await;
         outcome.await.unwrap_or(Err(Refused::Unknown))
     }
 
     /// Has `command` appended to the log of its room and returns once it has a place among what waits for that; `reply` is told
     /// the outcome. Two commands that one task submits in one lane are stored in this order.
     pub async fn submit(&self, room: RoomId, lane: Option<Lane>, command: Command, reply: Reply) {
+        self.submit_traced(room, lane, command, None, reply).await;
+    }
+
+    /// The same, as a step of a trace.
+    pub(crate) async fn submit_traced(
+        &self,
+        room: RoomId,
+        lane: Option<Lane>,
+        command: Command,
+        trace: Option<Trace>,
+        reply: Reply,
+    ) {
         let mut asked = Asked::new(room, command, Instant::now() + DEADLINE, reply);
+        asked.trace = trace;
         asked.turn = lane.as_ref().map(Lane::turn);
         asked.lane = lane;
         if let Some(refused) = self.0.standing.refuses() {

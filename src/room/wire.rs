@@ -11,6 +11,7 @@ use crate::bus::codec::{Entry, Hex, Malformed};
 use crate::domain::{Body, ClientId, Email, Nonce, RemovalReason, RoomId, UserId};
 use crate::record::{self, Stored};
 use crate::store::StoreError;
+use crate::telemetry::Trace;
 
 /// A command for a room.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub(super) struct Parcel {
     nonce: Hex,
     authority: Authority,
     change: Row,
+    /// The step of its trace that it follows from: a `traceparent`. What cannot be read is no trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
 }
 
 /// A [`Change`]; what becomes an event as it is, as the body of that event is written down.
@@ -105,7 +109,18 @@ impl Parcel {
             nonce: Hex(nonce.0),
             authority: *authority,
             change: Row::of(change),
+            trace: None,
         }
+    }
+
+    /// The same as a step of a trace.
+    pub(super) fn traced(self, trace: Option<Trace>) -> Self {
+        Self { trace: trace.map(|trace| trace.to_string()), ..self }
+    }
+
+    /// The step of its trace that it follows from.
+    pub(super) fn trace(&self) -> Option<Trace> {
+        self.trace.as_ref()?.parse().ok()
     }
 
     /// The command, and where it belongs.

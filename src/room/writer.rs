@@ -23,6 +23,7 @@ use crate::domain::room::Tail;
 use crate::domain::{Body, ConnectionId, Message, RoomId, Seq, Timestamp};
 use crate::metrics::{FullQueue, Origin};
 use crate::store::{Appended, StoreError};
+use crate::telemetry::{Kind, Span, Steps, Trace};
 
 /// Events in one append.
 pub(super) const BATCH: usize = 256;
@@ -84,6 +85,8 @@ struct Known {
 pub(super) struct Numbered {
     pub(super) queued: Queued,
     pub(super) event: Event,
+    /// The step of its trace that what comes next follows from.
+    pub(super) step: Option<Trace>,
 }
 
 impl Writer {
@@ -184,7 +187,7 @@ impl Writer {
                 Ok(body) => {
                     members.apply(&body);
                     let event = next_event(self.room, &mut tail, &asked.command, body);
-                    numbered.push(Numbered { queued, event });
+                    numbered.push(Numbered { queued, event, step: None });
                 }
                 Err(refused) => self.refuse(queued, refused).await,
             }
@@ -234,7 +237,10 @@ impl Writer {
         mut numbered: Vec<Numbered>,
         mut waiting: VecDeque<Queued>,
     ) -> VecDeque<Queued> {
+        let mut steps = self.begin_commits(&mut numbered);
         let appended = self.append_until_decided(&mut numbered).await;
+        steps.iter_mut().for_each(|step| step.note("natter.outcome", || appended.label()));
+        drop(steps);
         self.has_won = !matches!(appended, Appended::PositionTaken { .. } | Appended::Unknown(_));
         match appended {
             Appended::All => self.committed(numbered).await,
@@ -262,6 +268,20 @@ impl Writer {
         waiting
     }
 
+    /// Begins the steps of what is traced.
+    fn begin_commits(&self, numbered: &mut [Numbered]) -> Vec<Span> {
+        let (telemetry, batch) = (self.shared.peers.telemetry(), numbered.len());
+        let traced = numbered.iter_mut().filter_map(|one| {
+            let trace = one.queued.asked.trace?;
+            let mut step = telemetry.go_on("commit", Kind::Within, Some(trace));
+            step.count("natter.seq", one.event.seq.0);
+            step.count("natter.batch", batch as u64);
+            one.step = step.place().or(Some(trace));
+            Some(step)
+        });
+        traced.collect()
+    }
+
     /// Tells every sender that the outcome is not known.
     pub(super) fn tell_unknown(&mut self, numbered: &mut [Numbered]) {
         for one in numbered {
@@ -277,7 +297,9 @@ impl Writer {
         let Some(known) = &mut self.state else { return };
         let mut stored = Vec::with_capacity(numbered.len());
         let mut events = Vec::with_capacity(numbered.len());
-        for Numbered { queued, event } in numbered {
+        let mut steps = Steps::new();
+        for Numbered { queued, event, step } in numbered {
+            steps.extend(step.map(|step| (event.seq, step)));
             known.take(&event);
             if matches!(event.body, Body::Message(_)) {
                 self.shared.metrics.messages.stored.inc();
@@ -285,7 +307,7 @@ impl Writer {
             events.push(Arc::new(event));
             stored.push(queued);
         }
-        self.shared.announce(&events, Commit { origin: Origin::Here, at }).await;
+        self.shared.announce(&events, Commit { origin: Origin::Here, at }, &steps).await;
         for (mut queued, event) in stored.into_iter().zip(events) {
             queued.asked.tell(Ok(Committed { event, repeated: false }));
         }
@@ -340,7 +362,7 @@ impl Writer {
             found = true;
             events.iter().for_each(|event| known.take(event));
             let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
-            self.shared.deliver(&events, None).await;
+            self.shared.deliver(&events, None, &Steps::new()).await;
         }
     }
 }

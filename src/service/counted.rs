@@ -3,8 +3,8 @@
 use super::Error;
 use crate::api::ErrorCode;
 use crate::app::App;
-use crate::metrics::{Answer, Refusal};
-use crate::room::Committed;
+use crate::metrics::{Answer, Labels, Refusal};
+use crate::room::{Committed, Refused};
 
 /// Counts what the sender of a message is told.
 pub(crate) fn answered(app: &App, told: std::result::Result<&Committed, &Error>) {
@@ -14,6 +14,27 @@ pub(crate) fn answered(app: &App, told: std::result::Result<&Committed, &Error>)
         Err(error) => answer(error),
     };
     app.metrics.messages.answers.of(answer).inc();
+}
+
+/// What became of a message, in the word under which it is counted.
+pub(crate) fn outcome(outcome: &std::result::Result<Committed, Refused>) -> &'static str {
+    let answer = match outcome {
+        Ok(Committed { repeated: true, .. }) => Answer::Repeated,
+        Ok(_) => Answer::Stored,
+        Err(Refused::NotFound | Refused::Forbidden | Refused::NoMember) => Answer::Forbidden,
+        Err(Refused::AlreadyMember | Refused::OwnerStays | Refused::ClientIdConflict) => {
+            Answer::Conflict
+        }
+        Err(Refused::Overloaded) => Answer::Overloaded,
+        Err(Refused::Unknown) => Answer::Unknown,
+        Err(Refused::Unavailable(_)) => Answer::Unavailable,
+    };
+    answer.values()[0]
+}
+
+/// Why a message was refused before that, in the word under which it is counted.
+pub(crate) fn refusal(error: &Error) -> &'static str {
+    answer(error).values()[0]
 }
 
 fn answer(error: &Error) -> Answer {

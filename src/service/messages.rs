@@ -53,9 +53,16 @@ async fn posted(
     new: NewMessage,
     inline: Option<InlineFile<'_>>,
 ) -> Result<Committed> {
-    let command = prepare(app, author, room, new, inline).await?;
+    let mut step = app.telemetry.begin("post_message");
+    step.note("natter.room", || room.to_string());
+    let prepared = prepare(app, author, room, new, inline).await;
+    let command = prepared.inspect_err(|error| {
+        step.note("natter.outcome", || counted::refusal(error));
+    })?;
     let held = Held::of(&command);
-    let outcome = app.rooms.commit(room, command).await;
+    let outcome = app.rooms.commit_traced(room, command, step.place()).await;
+    step.note("natter.outcome", || counted::outcome(&outcome));
+    drop(step);
     settle(app, held, &outcome);
     match outcome {
         Ok(committed) => Ok(committed),

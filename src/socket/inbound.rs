@@ -145,22 +145,30 @@ async fn chat(
         return tell_refusal(session, &ack, Some(room), &error);
     }
     let app = &session.sockets.app;
+    let mut step = app.telemetry.begin("chat");
+    step.note("natter.room", || room.to_string());
     let file = file.as_ref().map(|file| messages::InlineFile {
         name: file.name.as_deref().unwrap_or_default(),
         bytes: &file.bytes,
     });
     let command = match messages::prepare(app, &session.user, room, message, file).await {
         Ok(command) => command,
-        Err(error) => return refuse_chat(session, &ack, room, &error),
+        Err(error) => {
+            step.note("natter.outcome", || counted::refusal(&error));
+            return refuse_chat(session, &ack, room, &error);
+        }
     };
+    let trace = step.place();
     let held = Held::of(&command);
     let answering = Arc::clone(session);
     let reply = Box::new(move |outcome: Result<Committed, room::Refused>| {
         messages::settle(&answering.sockets.app, held, &outcome);
+        step.note("natter.outcome", || counted::outcome(&outcome));
         answer_chat(answering, ack, room, outcome);
+        drop(step);
         drop(place);
     });
-    app.rooms.submit(room, Some(lane), command, reply).await;
+    app.rooms.submit_traced(room, Some(lane), command, trace, reply).await;
 }
 
 /// Waits until the client has taken enough of what it was told to be told of this message as well.

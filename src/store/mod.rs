@@ -27,7 +27,7 @@ use crate::domain::{
     AttachmentId, ClientId, Email, Epoch, JoinRequest, JoinRequestId, Membership, MembershipId,
     Page, Role, Room, RoomId, RoomKind, Seq, Timestamp, User, UserId, Username,
 };
-use crate::metrics::Commit;
+use crate::metrics::{Commit, Labels};
 
 pub use self::connect::{Access, connect, migrate};
 pub use self::erasure::ErasureStore;
@@ -61,6 +61,11 @@ pub enum Appended {
 }
 
 impl Appended {
+    /// The outcome in a word.
+    pub fn label(&self) -> &'static str {
+        self.outcome().values()[0]
+    }
+
     /// The outcome as it is counted.
     pub fn outcome(&self) -> Commit {
         match self {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["client", "domain", "keys", "lifecycle", "link", "tls"],
     &["api", "config", "metrics", "record"],
+    &["telemetry"],
     &["store", "bus", "media", "log", "limits", "passwords"],
     &["nodes", "backup"],
     &["room"],

@@ -33,5 +33,6 @@ mod rooms;
 mod sockets;
 mod store;
 mod support;
+mod traces;
 mod waiting;
 mod x31_crash;
