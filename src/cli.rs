@@ -66,6 +66,9 @@ struct Flags {
     /// Where uploaded files are kept [variable: NATTER_MEDIA_URL] [default: file:]
     #[arg(long, global = true, value_name = "URL")]
     media: Option<String>,
+    /// The collector of OpenTelemetry that traces go to [variable: NATTER_TELEMETRY_OTLP_URL] [default: none]
+    #[arg(long, global = true, value_name = "URL")]
+    otlp: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -212,6 +215,7 @@ impl Flags {
             ("store", self.store),
             ("bus", self.bus),
             ("media", self.media),
+            ("otlp", self.otlp),
             ("insecure", self.insecure.then(|| "true".to_owned())),
         ];
         let given = flags.into_iter().filter_map(|(flag, value)| Some((flag, value?)));
@@ -257,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_is_a_setting() {
+    fn every_flag_is_a_setting_and_every_setting_with_a_flag_has_it() {
         let text = |value: &str| Some(value.to_owned());
         let flags = Flags {
             config: None,
@@ -270,9 +274,14 @@ mod tests {
             bus: text("local:"),
             media: text("file:/m"),
             insecure: true,
+            otlp: text("http://127.0.0.1:4318"),
         };
         let sources = Sources { environment: Vec::new(), ..flags.sources() };
-        assert_eq!(sources.flags.len(), 9);
+        let mut given: Vec<_> = sources.flags.iter().map(|(flag, _)| *flag).collect();
+        let mut settings = crate::config::flags();
+        given.sort_unstable();
+        settings.sort_unstable();
+        assert_eq!(given, settings);
         assert!(Config::load(&sources).is_ok());
     }
 }

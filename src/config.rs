@@ -38,6 +38,8 @@ pub use self::media::{Addressing, MediaConfig, MediaServe};
 pub use self::nats::{NatsServer, NatsUrl};
 pub use self::origin::Origin;
 pub use self::secret::Secret;
+#[cfg(test)]
+pub(crate) use self::setting::flags;
 pub use self::store::StoreLogin;
 pub use self::units::ByteSize;
 pub use self::url::{BusUrl, MediaUrl, StoreUrl};

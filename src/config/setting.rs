@@ -82,6 +82,12 @@ impl Setting {
     }
 }
 
+/// The flags of all settings that have one.
+#[cfg(test)]
+pub(crate) fn flags() -> Vec<&'static str> {
+    SETTINGS.iter().filter_map(|setting| setting.flag).collect()
+}
+
 /// Every setting, in the order of `config.default.toml`.
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("listen", |c, v| put(&mut c.listen, address(v))).flag("listen"),
