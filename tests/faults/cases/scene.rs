@@ -34,7 +34,9 @@ impl Scene {
     ) -> Self {
         let cluster = Cluster::start_with(&run.folder, shape, change).await;
         let stage = Stage::new(run.seed, Balancer::over(cluster.addresses()));
+        run.now("the nodes are ready");
         let crew = Crew::begin(plan, &stage, cluster.first()).await;
+        run.now("everybody is in");
         let chance = stage.chance("faults");
         Self { cluster, stage, crew, chance, vitals: Vitals::default() }
     }

@@ -53,7 +53,7 @@ fn tape(user: &str, through: u64) -> Tape {
     if user == "bob" {
         all.push(heard(through, Said::Left));
     }
-    Tape { name: format!("{user}'s reader"), user: user.to_owned(), heard: all, ..Tape::default() }
+    Tape { name: format!("{user}'s reader"), user: user.to_owned(), heard: all }
 }
 
 /// The rules that do not hold, each once.

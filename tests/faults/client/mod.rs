@@ -7,6 +7,7 @@ pub(crate) mod socket;
 
 use std::net::SocketAddr;
 
+use futures::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -16,6 +17,9 @@ pub(crate) use socket::{NotConnected, Socket};
 
 /// Everybody's password.
 const PASSWORD: &str = "correct horse battery";
+
+/// People who sign up, or come into a room, at the same time.
+const AT_ONCE: usize = 16;
 
 /// Where a node is, for HTTP.
 pub(crate) fn base(address: SocketAddr) -> String {
@@ -36,13 +40,20 @@ pub(crate) async fn sign_up(node: SocketAddr, name: &str) -> Person {
     Person::new(http, name, text(&made.body["id"]), text(&token["access_token"]))
 }
 
+/// Everybody of these names, in their order.
+pub(crate) async fn sign_up_all(node: SocketAddr, names: &[String]) -> Vec<Person> {
+    let coming = names.iter().map(|name| sign_up(node, name));
+    futures::stream::iter(coming).buffered(AT_ONCE).collect().await
+}
+
 /// A new group room of `owner`, with these members: its id.
 pub(crate) async fn create_room(node: SocketAddr, owner: &Person, members: &[&Person]) -> String {
     let made = owner.post(&base(node), "/chat-rooms", &json!({"name": "Room"})).await;
     let room = text(&made["chat_room"]["id"]).to_owned();
-    for member in members {
+    let entering = futures::stream::iter(members).for_each_concurrent(AT_ONCE, async |member| {
         assert!(enter(node, owner, member, &room).await, "{} comes in", member.name);
-    }
+    });
+    entering.await;
     room
 }
 

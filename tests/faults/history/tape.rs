@@ -1,7 +1,5 @@
 //! What one reader heard, over all of its connections.
 
-use std::time::Duration;
-
 use super::{At, Kind};
 
 /// One reader.
@@ -13,8 +11,6 @@ pub(crate) struct Tape {
     pub(crate) user: String,
     /// What it heard, in order.
     pub(crate) heard: Vec<Heard>,
-    /// How long it was away each time that it was cut off.
-    pub(crate) outages: Vec<Duration>,
 }
 
 /// One thing that a reader heard of a room.

@@ -12,18 +12,28 @@ pub(crate) use ear::Ear;
 pub(crate) use plan::{Crew, Plan};
 pub(crate) use writer::{Pace, read as answer};
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::history::Clock;
 
 /// How long what was begun may take to come to its end, once nothing is broken any more.
 pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+
+/// That somebody was cut off, and came back.
+#[derive(Debug, Clone)]
+pub(crate) struct Outage {
+    /// Who: a writer or a reader.
+    pub(crate) name: String,
+    /// How long they were away.
+    pub(crate) lasted: Duration,
+}
 
 /// What everybody of a run shares.
 #[derive(Debug, Clone)]
@@ -35,6 +45,7 @@ pub(crate) struct Stage {
     seed: u64,
     connections: Arc<AtomicU64>,
     changes: Arc<AtomicU64>,
+    outages: Arc<Mutex<Vec<Outage>>>,
     curtain: Arc<watch::Sender<bool>>,
 }
 
@@ -42,8 +53,8 @@ impl Stage {
     /// A stage on which everything follows from `seed`, but for what the machine does.
     pub(crate) fn new(seed: u64, balancer: Balancer) -> Self {
         let curtain = Arc::new(watch::Sender::new(false));
-        let (connections, changes) = (Arc::default(), Arc::default());
-        Self { clock: Clock::start(), balancer, seed, connections, changes, curtain }
+        let (connections, changes, outages) = (Arc::default(), Arc::default(), Arc::default());
+        Self { clock: Clock::start(), balancer, seed, connections, changes, outages, curtain }
     }
 
     /// The chance of whoever has this name.
@@ -67,6 +78,17 @@ impl Stage {
     /// Notes that one more has.
     fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that somebody is back who was cut off.
+    fn is_back(&self, name: &str, since: Instant) {
+        let outage = Outage { name: name.to_owned(), lasted: since.elapsed() };
+        self.outages.lock().unwrap().push(outage);
+    }
+
+    /// Everybody who was cut off and came back so far, once for each time.
+    pub(crate) fn outages(&self) -> Vec<Outage> {
+        self.outages.lock().unwrap().clone()
     }
 
     /// Nothing new is begun from now on.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -11,18 +12,25 @@ use super::Stage;
 use super::admin::Admin;
 use super::reader::Reader;
 use super::writer::{Pace, Writer};
-use crate::client::{Person, create_room, sign_up};
+use crate::client::{Person, create_room, sign_up, sign_up_all};
 use crate::history::{Change, History, Replica, Sent, Tape};
+
+/// Rooms that are filled at the same time.
+const ROOMS_AT_ONCE: usize = 4;
 
 /// How much is going on in a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    /// Rooms that everybody is in.
+    /// Rooms.
     pub(crate) rooms: usize,
+    /// Whether each person is in one of them, rather than everybody in all.
+    pub(crate) is_apart: bool,
     /// People who write.
     pub(crate) writers: usize,
     /// How much each writes.
     pub(crate) pace: Pace,
+    /// Whether every message has a client_id, rather than half of them.
+    pub(crate) is_keyed: bool,
     /// The most letters that a message is filled up with.
     pub(crate) padding: usize,
     /// People who listen.
@@ -39,8 +47,10 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             rooms: 2,
+            is_apart: false,
             writers: 4,
             pace: Pace { every: Duration::from_millis(200), burst: 8 },
+            is_keyed: false,
             padding: 200,
             readers: 3,
             stay: Duration::from_secs(6),
@@ -67,27 +77,34 @@ impl Crew {
     /// Signs everybody up at `node`, makes the rooms, and begins.
     pub(crate) async fn begin(plan: &Plan, stage: &Stage, node: SocketAddr) -> Self {
         let owner = sign_up(node, "owner").await;
-        let mut people = Vec::new();
-        for number in 0..plan.writers.max(plan.readers) {
-            people.push(sign_up(node, &format!("p{number}")).await);
-        }
-        let mut rooms = Vec::new();
-        for _ in 0..plan.rooms {
-            let members: Vec<&Person> = people.iter().collect();
-            rooms.push(create_room(node, &owner, &members).await);
-        }
+        let names: Vec<_> =
+            (0..plan.writers.max(plan.readers)).map(|number| format!("p{number}")).collect();
+        let people = sign_up_all(node, &names).await;
+        // Whoever is in one room alone is in that of their number.
+        let are_in = |number: usize, room: usize| !plan.is_apart || number % plan.rooms == room;
+        let rooms = (0..plan.rooms).map(|room| {
+            let members = people.iter().enumerate().filter(|(number, _)| are_in(*number, room));
+            let members: Vec<&Person> = members.map(|(_, person)| person).collect();
+            let owner = &owner;
+            async move { create_room(node, owner, &members).await }
+        });
+        let rooms: Vec<_> = futures::stream::iter(rooms).buffered(ROOMS_AT_ONCE).collect().await;
         let (end, told_end) = watch::channel(None);
-        let writers = people
-            .iter()
-            .take(plan.writers)
-            .map(|person| tokio::spawn(Writer::new(person, &rooms, plan, stage).run()));
+        let everybody = people.iter().enumerate().map(|(number, person)| {
+            let theirs = (0..plan.rooms).filter(|room| are_in(number, *room));
+            (person, theirs.map(|room| rooms[room].clone()).collect::<Vec<_>>())
+        });
+        let everybody: Vec<_> = everybody.collect();
+        let writers = everybody.iter().take(plan.writers).map(|(person, rooms)| {
+            let writer = Writer::new(person, rooms, plan, stage);
+            tokio::spawn(writer.run())
+        });
         let writers = writers.collect();
         let guests: Vec<_> = people.iter().take(plan.guests).cloned().collect();
         // Guests listen too: it is they who are told nothing of what is said behind their backs.
-        let silent = people.iter().rev().take(plan.readers.saturating_sub(guests.len()));
-        let readers = guests.iter().chain(silent).map(|person| {
-            let name = format!("{}'s reader", person.name);
-            let reader = Reader::new(&name, person, plan.stay, stage, told_end.clone());
+        let silent = everybody.iter().rev().take(plan.readers.saturating_sub(guests.len()));
+        let readers = everybody[..guests.len()].iter().chain(silent).map(|(person, rooms)| {
+            let reader = Reader::new(person, rooms, plan.stay, stage, told_end.clone());
             tokio::spawn(reader.run())
         });
         let readers = readers.collect();

@@ -25,6 +25,7 @@ pub(super) type End = watch::Receiver<Option<BTreeMap<String, u64>>>;
 /// A reader.
 pub(super) struct Reader {
     stage: Stage,
+    rooms: Vec<String>,
     end: End,
     /// When it stops to wait for the end.
     give_up: Option<Instant>,
@@ -35,15 +36,18 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    /// Somebody's reader, who listens to these rooms.
     pub(super) fn new(
-        name: &str,
         person: &Person,
+        rooms: &[String],
         stay: Duration,
         stage: &Stage,
         end: End,
     ) -> Self {
-        let (chance, ear) = (stage.chance(name), Ear::new(name, person, stage.clock));
-        Self { stage: stage.clone(), end, give_up: None, stay, chance, ear }
+        let name = format!("{}'s reader", person.name);
+        let (chance, ear) = (stage.chance(&name), Ear::new(&name, person, stage.clock));
+        let (stage, rooms) = (stage.clone(), rooms.to_vec());
+        Self { stage, rooms, end, give_up: None, stay, chance, ear }
     }
 
     /// Listens until everything is heard that is to be.
@@ -53,7 +57,9 @@ impl Reader {
             let node = self.stage.balancer.any(&mut self.chance);
             match Socket::connect(node, self.ear.auth()).await {
                 Ok(socket) => {
-                    self.ear.tape.outages.extend(cut_off.map(|since: Instant| since.elapsed()));
+                    if let Some(since) = cut_off {
+                        self.stage.is_back(&self.ear.tape.name, since);
+                    }
                     cut_off = self.listen(socket).await.then(Instant::now);
                 }
                 Err(NotConnected::Away) => {}
@@ -75,8 +81,10 @@ impl Reader {
 
     fn has_heard_all(&self) -> bool {
         let end = self.end.borrow();
-        end.as_ref()
-            .is_some_and(|rooms| rooms.iter().all(|(room, tail)| self.ear.is_at(room, *tail)))
+        let is_heard = |tails: &BTreeMap<String, u64>| {
+            self.rooms.iter().all(|room| self.ear.is_at(room, tails[room]))
+        };
+        end.as_ref().is_some_and(is_heard)
     }
 
     /// Listens until it goes, or is cut off: whether it was.

@@ -35,6 +35,7 @@ pub(super) struct Writer {
     pub(super) person: Person,
     pub(super) rooms: Vec<String>,
     pub(super) pace: Pace,
+    is_keyed: bool,
     padding: usize,
     pub(super) stage: Stage,
     chance: StdRng,
@@ -48,13 +49,13 @@ impl Writer {
     pub(super) fn new(person: &Person, rooms: &[String], plan: &Plan, stage: &Stage) -> Self {
         let chance = stage.chance(&person.name);
         let (person, stage, rooms) = (person.clone(), stage.clone(), rooms.to_vec());
-        let Plan { pace, padding, .. } = *plan;
-        Self { person, rooms, pace, padding, stage, chance, sent: Vec::new() }
+        let Plan { pace, is_keyed, padding, .. } = *plan;
+        Self { person, rooms, pace, is_keyed, padding, stage, chance, sent: Vec::new() }
     }
 
     /// Writes until nothing new is to be begun, and everything that can be is decided.
     pub(super) async fn run(mut self) -> Vec<Sent> {
-        let mut give_up = None;
+        let (mut give_up, mut cut_off) = (None, None);
         loop {
             if self.stage.is_closed() {
                 let end = *give_up.get_or_insert_with(|| Instant::now() + SETTLED_WITHIN);
@@ -65,7 +66,12 @@ impl Writer {
             let node = self.stage.balancer.any(&mut self.chance);
             let auth = json!({"token": self.person.token});
             match Socket::connect(node, auth).await {
-                Ok(socket) => self.talk(socket).await,
+                Ok(socket) => {
+                    if let Some(since) = cut_off {
+                        self.stage.is_back(&self.person.name, since);
+                    }
+                    cut_off = self.talk(socket).await.then(Instant::now);
+                }
                 Err(NotConnected::Away) => {}
                 Err(NotConnected::Refused(why)) => panic!("{}: {why}", self.person.name),
             }
@@ -87,18 +93,20 @@ impl Writer {
         open.map(|(place, _)| place).collect()
     }
 
-    /// Sends and listens, until the connection ends or there is nothing left to do.
-    async fn talk(&mut self, mut socket: Socket) {
+    /// Sends and listens, until there is nothing left to do, or it is cut off: whether it was.
+    async fn talk(&mut self, mut socket: Socket) -> bool {
         let connection = self.stage.connection();
         let mut under_way = UnderWay::new();
         let again = self.undecided();
         self.send(&mut socket, connection, &again, &mut under_way).await;
-        let (mut next, mut silent_since) = (Instant::now(), Instant::now());
-        loop {
+        // Not all in one moment, for they may all have been cut off in one.
+        let first = self.pace.every.mul_f64(self.chance.random());
+        let (mut next, mut silent_since) = (Instant::now() + first, Instant::now());
+        let was_cut_off = loop {
             let is_closed = self.stage.is_closed();
             if under_way.is_empty() {
                 if is_closed {
-                    break;
+                    break false;
                 }
                 silent_since = Instant::now();
             }
@@ -109,12 +117,12 @@ impl Writer {
                         silent_since = Instant::now();
                         self.answered(&mut under_way, number, &answer);
                     }
-                    Told::Closed | Told::Disconnected => break,
+                    Told::Closed | Told::Disconnected => break true,
                     _ => {}
                 },
                 () = tokio::time::sleep_until(silent_since + PATIENCE) => {
                     if !under_way.is_empty() {
-                        break;
+                        break true;
                     }
                 }
                 () = tokio::time::sleep_until(next), if may_send => {
@@ -126,13 +134,14 @@ impl Writer {
             }
             if under_way.is_empty() && !self.undecided().is_empty() {
                 // What was refused for now goes again, elsewhere.
-                break;
+                break false;
             }
-        }
+        };
         socket.close().await;
+        was_cut_off
     }
 
-    /// New words, each to a room of its own choice; every other has a client_id.
+    /// New words, each to a room of its own choice; every other has a client_id, or each.
     fn think(&mut self) -> Vec<usize> {
         let first = self.sent.len();
         for number in first..first + self.chance.random_range(1..=self.pace.burst) {
@@ -142,7 +151,7 @@ impl Writer {
             self.sent.push(Sent {
                 sender: self.person.id.clone(),
                 room: room.clone(),
-                client_id: (number % 2 == 0).then(|| format!("{name}-{number}")),
+                client_id: (self.is_keyed || number % 2 == 0).then(|| format!("{name}-{number}")),
                 content: format!("{name} says {number} {padding}").trim_end().to_owned(),
                 attempts: Vec::new(),
             });

@@ -94,7 +94,7 @@ fn x04_nodes_go_one_after_the_other_and_nobody_is_left_in_doubt() {
         let mut scene = Scene::begin(run, &shape, &Plan::default()).await;
         scene.pass(seconds(2)).await;
         for node in 0..scene.cluster.nodes.len() {
-            rolled(run, &mut scene, node).await;
+            rolled(run, &mut scene, node, GRACE).await;
         }
         scene.pass(seconds(2)).await;
         let history = scene.end(run).await;
@@ -102,8 +102,13 @@ fn x04_nodes_go_one_after_the_other_and_nobody_is_left_in_doubt() {
     });
 }
 
-/// Tells a node to go, and starts it again.
-pub(in crate::cases) async fn rolled(run: &mut Run, scene: &mut Scene, node: usize) {
+/// Tells a node to go, which it has to have done within its grace, and starts it again.
+pub(in crate::cases) async fn rolled(
+    run: &mut Run,
+    scene: &mut Scene,
+    node: usize,
+    grace: Duration,
+) {
     let began = tokio::time::Instant::now();
     let one = &mut scene.cluster.nodes[node];
     one.signal(Signal::Term).await;
@@ -111,7 +116,7 @@ pub(in crate::cases) async fn rolled(run: &mut Run, scene: &mut Scene, node: usi
         Some(status) if status.success() => {
             let took = began.elapsed();
             run.did(format!("node {} went within {:.1} s", node + 1, took.as_secs_f64()));
-            if took > GRACE {
+            if took > grace {
                 run.violated(Rule::Own, format!("node {} took {took:?} to go", node + 1));
             }
         }
