@@ -32,18 +32,30 @@ pub(crate) fn built() -> Option<Release> {
     if !program.exists() {
         if !source.exists() {
             let source = source.to_str().expect("a path of text");
-            done(
-                Command::new("git")
-                    .args(["worktree", "add", "--detach", source, &tag])
-                    .current_dir(root),
-            );
+            // It may have been there before, and `target` deleted.
+            let add = ["worktree", "add", "--force", "--detach", source, &tag];
+            done(Command::new("git").args(add).current_dir(root));
         }
+        seed(&root.join("target"), &target);
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let mut build = Command::new(cargo);
-        build.args(["build", "--locked", "--bin", "natter"]).current_dir(&source);
+        // With the features that tests unite, as what it is seeded with; there are no examples.
+        build.args(["build", "--locked", "--bin", "natter", "--examples"]).current_dir(&source);
         done(build.env("CARGO_TARGET_DIR", &target));
     }
     Some(Release { tag, program })
+}
+
+/// Takes over what is built of the dependencies, of which a release shares most.
+fn seed(built: &Path, target: &Path) {
+    let there = target.join("debug");
+    std::fs::create_dir_all(&there).expect("a folder in target");
+    for part in ["build", "deps", ".fingerprint"] {
+        let (from, to) = (built.join("debug").join(part), there.join(part));
+        if from.exists() && !to.exists() {
+            done(Command::new("cp").arg("-al").args([&from, &to]));
+        }
+    }
 }
 
 fn done(command: &mut Command) {

@@ -1,5 +1,6 @@
 //! Clients that come in the middle, all at once, or do not read.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -159,17 +160,23 @@ fn x20_one_who_does_not_read_is_cut_off_alone_and_misses_nothing() {
         let mut quick = Ear::new("who reads", &owner, clock);
         let stalled = Socket::connect_narrow(node, slow.auth_of(&room)).await.expect("let in");
         let mut reading = Socket::connect(node, quick.auth_of(&room)).await.expect("let in");
-        let count = 500;
         let (said, ()) = tokio::join!(
-            flood(&cluster.nodes[0], &owner, &room, count),
+            flood(&cluster.nodes[0], &owner, &room, 1..FLOOD),
+            listen(&mut quick, &mut reading, &room, FLOOD),
+        );
+        run.did(format!("{said} large messages"));
+        // Now it reads, and is told what comes from then on only behind all that came before.
+        let mut stalled = Some(stalled);
+        listen(&mut slow, stalled.as_mut().expect("it is there"), &room, SIP).await;
+        let count = FLOOD + SIP;
+        tokio::join!(
+            flood(&cluster.nodes[0], &owner, &room, FLOOD..count),
             listen(&mut quick, &mut reading, &room, count),
         );
         if !quick.is_at(&room, count) {
             run.violated(Rule::V4, "who reads was cut off as well");
         }
-        run.did(format!("{said} large messages"));
-        // Now it reads what there is, and comes back as often as it has to.
-        let mut stalled = Some(stalled);
+        // It comes back as often as it has to.
         let mut connections = 0;
         let end = Instant::now() + PATIENCE;
         while !slow.is_at(&room, count) && Instant::now() < end {
@@ -184,6 +191,9 @@ fn x20_one_who_does_not_read_is_cut_off_alone_and_misses_nothing() {
             listen(&mut slow, &mut socket, &room, count).await;
         }
         run.did(format!("who did not read came back {} times", connections - 1));
+        if connections < 2 {
+            run.violated(Rule::Own, "who did not read was not cut off");
+        }
         let history =
             crate::history::History { tapes: vec![slow.tape, quick.tape], ..Default::default() };
         let replicas = run.replicas(&cluster).await;
@@ -194,12 +204,18 @@ fn x20_one_who_does_not_read_is_cut_off_alone_and_misses_nothing() {
     });
 }
 
-/// Says so many large things, and answers how many were stored.
-async fn flood(node: &Node, person: &Person, room: &str, count: u64) -> usize {
+/// Positions that are filled while one does not read: more than what waits for it may be, in bytes, several times over.
+const FLOOD: u64 = 500;
+
+/// Positions up to which it reads what had come before it did not, and as many as are filled then.
+const SIP: u64 = 20;
+
+/// Says large things with these numbers, and answers how many were stored.
+async fn flood(node: &Node, person: &Person, room: &str, numbers: Range<u64>) -> usize {
     let auth = json!({"token": person.token, "chat_room_id": room});
     let mut socket = Socket::connect(node.address(), auth).await.expect("it is let in");
     let mut stored = 0;
-    for number in 1..count {
+    for number in numbers {
         let content = format!("{number} {}", "x".repeat(12_000));
         let payload = json!({"content": content, "message_type": "text"});
         let told = socket.ask("chat", &payload).await.expect("an answer");
