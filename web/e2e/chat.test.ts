@@ -1,6 +1,6 @@
 /** Two people and the whole way from signing up to talking, in two browsers against a real node. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { launch, person } from './browser.ts';
 import { TestNode } from './node.ts';
 import { account, browse, connection, room, say, sees, signUp, texts, write } from './people.ts';
@@ -17,6 +17,14 @@ afterAll(async () => {
   await node?.remove();
 });
 
+/** Whether all of the message with this text is between the head and the line to write in. */
+async function isInView(page: Page, text: string): Promise<boolean> {
+  const bubble = page.locator('.bubble', { hasText: text }).last();
+  if ((await bubble.count()) === 0) return false;
+  const [row, window] = await Promise.all([bubble.boundingBox(), page.locator('.scroller').boundingBox()]);
+  return !!row && !!window && row.y >= window.y && row.y + row.height <= window.y + window.height;
+}
+
 describe('from signing up to talking', () => {
   it('lets two people meet in a room and chat both ways', async () => {
     const ada = await person(browser, node.url);
@@ -26,17 +34,35 @@ describe('from signing up to talking', () => {
     await ada.page.getByLabel('Name of the room').fill('Tea');
     await ada.page.getByRole('button', { name: 'Make the room' }).click();
     await ada.page.getByRole('heading', { name: 'Tea', exact: true }).waitFor();
+    // One writes at once.
+    await expect.poll(() => ada.page.evaluate(() => document.activeElement?.tagName)).toBe('TEXTAREA');
+    expect(await ada.page.title()).toBe('Tea · natter');
     const link = ada.page.url();
 
+    await bo.page.goto('/sign-up');
+    await bo.page.getByLabel('E-mail').fill('bo@example.com');
+    await bo.page.getByLabel('Username').fill('ada');
+    await bo.page.getByLabel('Password', { exact: true }).fill('é'.repeat(40));
+    await bo.page.keyboard.press('Enter');
+    await bo.page.getByText('That is too long: 72 letters at most').waitFor();
+    await bo.page.getByLabel('Password', { exact: true }).fill('another sentence');
+    await bo.page.keyboard.press('Enter');
+    await bo.page.getByText('This username is taken.').waitFor();
+    await expect.poll(() => bo.page.evaluate(() => document.activeElement?.id)).toBe('username');
     await signUp(bo.page, 'bo');
     await bo.page.getByRole('searchbox').fill(link);
     await bo.page.keyboard.press('Enter');
     await bo.page.getByLabel(/A few words to ada/).fill('May I?');
     await bo.page.getByRole('button', { name: 'Ask to join' }).click();
     await bo.page.getByText('You have asked to join').waitFor();
+    await bo.page.reload();
+    await bo.page.getByText('You have asked to join').waitFor();
 
     await ada.page.getByRole('button', { name: 'Review' }).click();
     await ada.page.getByText('May I?').waitFor();
+    await ada.page.getByRole('button', { name: 'Refuse bo' }).click();
+    await bo.page.getByText('Your request to join Tea was refused.').waitFor();
+    await bo.page.getByRole('button', { name: 'Ask to join' }).click();
     await ada.page.getByRole('button', { name: 'Let in bo' }).click();
 
     await bo.page.getByRole('heading', { name: 'Tea', exact: true }).waitFor();
@@ -185,6 +211,22 @@ describe('from signing up to talking', () => {
     await sees(page, 'news from below');
     expect(problems).toEqual([]);
     await close();
+
+    // So it does for who has to log in first; as new counts what is, wherever one stands.
+    const other = await browse(browser, node, 'fay', `/rooms/${id}/messages/${old?.id}`);
+    await other.page.locator('.highlighted', { hasText: 'message 100' }).waitFor();
+    expect(fay.rooms.get(id)?.unread).toBe(0);
+    await say(eve, id, 'more', 'and more');
+    await other.page.locator('.latest', { hasText: '2 new messages' }).waitFor();
+    // Opened anew it shows where the new ones begin, and follows what comes.
+    await other.page.goto('/settings');
+    await other.page.locator('.item', { hasText: 'Long' }).click();
+    await sees(other.page, 'and more');
+    await expect.poll(() => other.page.locator('.new').isVisible()).toBe(true);
+    await expect.poll(() => other.page.locator('.latest').count()).toBe(0);
+    await say(eve, id, ...Array.from({ length: 30 }, (_, n) => `and then ${n + 1}`));
+    await expect.poll(() => isInView(other.page, 'and then 30')).toBe(true);
+    await other.close();
     eve.stop();
     fay.stop();
   });
@@ -204,7 +246,7 @@ describe('from signing up to talking', () => {
     await second.locator('.item', { hasText: 'half a thought' }).waitFor();
     await say(hal, id, 'one', 'two');
     for (const tab of [page, second]) await tab.locator('.item', { hasText: 'Elsewhere' }).locator('.badge', { hasText: '2' }).waitFor();
-    expect(await page.title()).toBe('(2) natter');
+    expect(await page.title()).toBe('(2) hal · natter');
     await second.bringToFront();
     await second.locator('.item', { hasText: 'Elsewhere' }).click();
     await sees(second, 'two');
@@ -220,12 +262,28 @@ describe('from signing up to talking', () => {
     hal.stop();
   });
 
+  it('follows what comes into a room that was opened for a few new words', async () => {
+    const [kit, lou] = [await account(node, 'kit'), await account(node, 'lou')];
+    const id = await room(kit, 'Quiet', lou);
+    await say(lou, id, 'one', 'two');
+    const { page, problems, close } = await browse(browser, node, 'kit', `/rooms/${id}`);
+    await sees(page, 'two');
+    await say(lou, id, ...Array.from({ length: 30 }, (_, n) => `word ${n + 1}`));
+    await expect.poll(() => isInView(page, 'word 30')).toBe(true);
+    expect(problems).toEqual([]);
+    await close();
+    kit.stop();
+    lou.stop();
+  });
+
   it('removes a member, and deletes a room, under the eyes of those in it', async () => {
     const [ida, jon] = [await account(node, 'ida'), await account(node, 'jon')];
     const first = await room(ida, 'First', jon);
     await room(ida, 'Second', jon);
     const one = await browse(browser, node, 'ida', `/rooms/${first}`);
     const two = await browse(browser, node, 'jon', `/rooms/${first}`);
+    // In the middle of a sentence, and with it.
+    await two.page.locator('.composer textarea').pressSequentially('but');
     await one.page.getByRole('button', { name: 'Details of the room' }).click();
     await one.page.getByRole('button', { name: 'Remove jon' }).click();
     await one.page.getByRole('dialog').getByRole('button', { name: 'Remove jon' }).click();
@@ -236,6 +294,7 @@ describe('from signing up to talking', () => {
     await one.page.getByRole('button', { name: 'Delete the room' }).click();
     await one.page.getByRole('dialog').getByRole('button', { name: 'Delete the room' }).click();
     await two.page.getByText('Second was deleted.').waitFor();
+    expect([...one.problems, ...two.problems]).toEqual([]);
     await Promise.all([one.close(), two.close()]);
     ida.stop();
     jon.stop();

@@ -26,9 +26,13 @@ it('manages users, rooms, requests and memberships', async () => {
   const row = (text: string) => page.locator('tbody tr', { hasText: text });
 
   await page.getByRole('button', { name: 'New user' }).click();
-  await page.getByLabel('Username').fill('newcomer');
+  await page.getByLabel('Username').fill('dee');
   await page.getByLabel('E-mail').fill('newcomer@example.com');
   await page.getByLabel('Password').fill('a long enough sentence');
+  await page.getByRole('button', { name: 'Create', exact: true }).click();
+  // A failure is told where one is.
+  await page.getByRole('dialog').getByText('This username is taken.').waitFor();
+  await page.getByLabel('Username').fill('newcomer');
   await page.getByRole('button', { name: 'Create', exact: true }).click();
   await row('newcomer').getByRole('button', { name: 'Make administrator' }).click();
   await row('newcomer').getByText('Administrator', { exact: true }).waitFor();

@@ -43,11 +43,15 @@ describe('a server that is killed and comes back', () => {
     await write(one.page, 'second, in the dark');
     await write(two.page, 'me too');
     expect(await one.page.locator('.bubble[data-state="pending"]').count()).toBe(2);
+    await two.page.locator('input[type=file]').setInputFiles({ name: 'clouds.txt', mimeType: 'text/plain', buffer: Buffer.from('grey') });
+    await two.page.getByRole('button', { name: 'Send' }).click();
+    await two.page.locator('.bubble[data-state="uploading"]').waitFor();
     await node.up();
     for (const { page } of [one, two]) {
       await connection(page, 'online');
       for (const text of ['half of a sentence', 'second, in the dark', 'me too']) await sees(page, text);
       await page.getByText('No connection.').waitFor({ state: 'detached' });
+      await page.locator('.bubble[data-state="stored"]', { hasText: 'clouds.txt' }).waitFor();
     }
     const [left, right] = [await texts(one.page), await texts(two.page)];
     expect(left).toEqual(right);

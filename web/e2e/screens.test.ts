@@ -105,6 +105,16 @@ it('works by keyboard alone', async () => {
   await page.keyboard.press('ArrowUp');
   expect(await index()).toBe(last - 2);
   await page.keyboard.press('Tab');
+  // A dialog gives the focus back, however it is left.
+  const opener = page.getByRole('button', { name: 'New conversation' }).first();
+  for (const leave of [() => page.keyboard.press('Escape'), () => page.getByRole('button', { name: 'Close' }).press('Enter')]) {
+    await opener.focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor();
+    await leave();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    expect(await opener.evaluate((button) => button === document.activeElement)).toBe(true);
+  }
   await page.keyboard.press('Alt+ArrowDown');
   await expect.poll(() => page.url()).not.toContain(town.room);
   await close();
@@ -149,6 +159,12 @@ it('fits a phone', async () => {
   await page.locator('.composer textarea').fill('from the bus');
   await page.getByRole('button', { name: 'Send' }).tap();
   await sees(page, 'from the bus');
+  // A touch shows what can be done with a message.
+  const own = page.locator('.row', { hasText: 'from the bus' }).last();
+  expect(await own.locator('.tools').isVisible()).toBe(false);
+  await own.locator('.bubble').tap();
+  await own.getByRole('button', { name: 'Copy link to this message' }).tap();
+  await page.getByText('Copied.').waitFor();
   await page.getByRole('button', { name: 'Details of the room' }).tap();
   await page.locator('.panel').waitFor();
   await page.locator('.panel').getByRole('button', { name: 'Close' }).tap();

@@ -62,6 +62,8 @@ export interface OutboxEvents {
 const WINDOW = 8;
 /** Refusals "for now" after which an entry fails visibly. Waiting for a connection counts for nothing. */
 const PATIENCE = 6;
+/** Tries of an upload while there is a connection, after which it fails visibly. */
+const UPLOAD_TRIES = 3;
 
 interface Lane {
   entries: Entry[];
@@ -99,9 +101,9 @@ export class Outbox extends Emitter<OutboxEvents> {
     return size;
   }
 
-  /** Whether leaving now would lose a file that is being uploaded. */
-  get isUploading(): boolean {
-    return this.#uploads.size > 0;
+  /** Whether leaving now would lose a file: one that is not uploaded yet. */
+  get holdsFiles(): boolean {
+    return [...this.#lanes.values()].some((lane) => lane.entries.some((entry) => entry.file && !entry.attachment_id));
   }
 
   add(room: string, draft: Omit<Draft, 'client_id'> & { file?: File }): Entry {
@@ -116,7 +118,7 @@ export class Outbox extends Emitter<OutboxEvents> {
     };
     this.#lane(room).entries.push(entry);
     this.#changed(room);
-    if (file) void this.#upload(entry, file);
+    if (file) this.#beginUpload(entry, file);
     else this.#pump(room);
     return entry;
   }
@@ -129,7 +131,7 @@ export class Outbox extends Emitter<OutboxEvents> {
     lane.refusals = 0;
     if (entry.file && !entry.attachment_id) {
       this.#set(entry, 'uploading');
-      void this.#upload(entry, entry.file);
+      this.#beginUpload(entry, entry.file);
     } else {
       this.#set(entry, 'pending');
       this.#pump(entry.chat_room_id);
@@ -161,6 +163,9 @@ export class Outbox extends Emitter<OutboxEvents> {
     for (const [room, lane] of this.#lanes) {
       if (lane.held) this.#release(room, lane);
       else this.#pump(room);
+      for (const entry of lane.entries) {
+        if (entry.state === 'uploading' && entry.file && !this.#uploads.has(entry.client_id)) this.#beginUpload(entry, entry.file);
+      }
     }
   }
 
@@ -218,7 +223,12 @@ export class Outbox extends Emitter<OutboxEvents> {
     this.#pump(room);
   }
 
-  async #upload(entry: Entry, file: File): Promise<void> {
+  /** Uploads now, or with the next connection if there is none. */
+  #beginUpload(entry: Entry, file: File): void {
+    if (this.#courier.ready()) void this.#upload(entry, file, new Backoff(300, 10_000));
+  }
+
+  async #upload(entry: Entry, file: File, backoff: Backoff, tries = 1): Promise<void> {
     const abort = new AbortController();
     this.#uploads.set(entry.client_id, abort);
     try {
@@ -236,9 +246,24 @@ export class Outbox extends Emitter<OutboxEvents> {
       this.#set(entry, 'pending');
       this.#pump(entry.chat_room_id);
     } catch (thrown) {
+      const error = asNatterError(thrown);
+      if (error.isPassing && tries < UPLOAD_TRIES && this.#find(entry.client_id)) {
+        // A server that went says so here before the socket has noticed.
+        entry.progress = 0;
+        this.emit('change', entry.chat_room_id);
+        setTimeout(() => this.#uploadAgain(entry, file, backoff, tries), backoff.next());
+        return;
+      }
       this.#uploads.delete(entry.client_id);
-      if (this.#find(entry.client_id)) this.#fail(entry, asNatterError(thrown));
+      if (this.#find(entry.client_id)) this.#fail(entry, error);
     }
+  }
+
+  /** Another try of an upload; without a connection it waits for the next, and counts from the beginning. */
+  #uploadAgain(entry: Entry, file: File, backoff: Backoff, tries: number): void {
+    this.#uploads.delete(entry.client_id);
+    if (entry.state !== 'uploading' || !this.#find(entry.client_id)) return;
+    if (this.#courier.ready()) void this.#upload(entry, file, backoff, tries + 1);
   }
 
   #fail(entry: Entry, { code, message }: NatterError): void {

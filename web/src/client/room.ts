@@ -82,7 +82,8 @@ export class Room {
     this.epoch ??= entry.epoch;
     if (entry.seq < this.#counted) return;
     this.#counted = entry.seq;
-    this.unread = entry.unread;
+    // A list that was made before the last marker moved counts what has been read since.
+    if (entry.read_seq >= this.readSeq) this.unread = entry.unread;
     this.readSeq = Math.max(this.readSeq, entry.read_seq);
     if ((entry.last_message?.seq ?? 0) >= (this.lastMessage?.seq ?? 0)) this.lastMessage = entry.last_message;
   }
@@ -105,7 +106,7 @@ export class Room {
     // Who reads old messages keeps their place; the way down to the end pages over what was missed.
     if (!sameLog || this.timeline.atEnd || !this.timeline.last) this.timeline.around(messages, true);
     this.lastMessage = messages[messages.length - 1] ?? null;
-    if (!sameLog) this.#counted = 0;
+    if (!sameLog) this.#counted = this.readSeq = 0;
   }
 
   /** Takes the answer to `open_room`. */
@@ -171,7 +172,11 @@ export class Room {
     this.typing.delete(message.user_id);
     if (message.seq <= this.#counted) return;
     this.#counted = message.seq;
-    if (message.user_id !== this.#me && message.seq > this.readSeq) this.unread += 1;
+    if (message.user_id === this.#me) {
+      // Who writes has read up to there, on whatever machine; no marker says so.
+      this.readSeq = Math.max(this.readSeq, message.seq);
+      this.unread = 0;
+    } else if (message.seq > this.readSeq) this.unread += 1;
   }
 
   #memberAdded(user: Person, role: string, seq: number): void {

@@ -69,6 +69,7 @@ export const ar: Catalogue = {
   'rooms.file': 'ملف',
   'rooms.quiet': 'لا رسائل بعد',
   'rooms.new': 'محادثة جديدة',
+  'rooms.welcome': 'مرحبًا يا {name}',
   'rooms.select': 'اختر محادثة',
   'rooms.selectDetail': 'أو ابدأ محادثة جديدة. كل ما يقال محفوظ، وبترتيب واحد للجميع.',
 
@@ -92,6 +93,8 @@ export const ar: Catalogue = {
   'join.ask': 'اطلب الانضمام',
   'join.asked': 'لقد طلبت الانضمام',
   'join.askedDetail': 'تُفتح الغرفة هنا حالما يوافق {owner}.',
+  'join.askAgain': 'اطلب مرة أخرى',
+  'join.failed': 'لا يمكن عرض الغرفة الآن',
   'join.unknown': 'لا توجد غرفة كهذه',
   'join.unknownDetail': 'قد يكون الرابط ناقصًا، أو الغرفة حُذفت.',
 
@@ -266,6 +269,9 @@ export const ar: Catalogue = {
   'day.today': 'اليوم',
   'day.yesterday': 'أمس',
 
+  'error.field': 'غير مقبول: {problem}',
+  'error.mostBytes': 'هذا أطول من اللازم: {most} حرفًا لاتينيًا على الأكثر، وأقل من ذلك بحروف أخرى أو برموز تعبيرية.',
+  'error.mostCharacters': 'هذا أطول من اللازم: {most} حرفًا على الأكثر.',
   'error.offline': 'الخادم لا يستجيب. هل أنت متصل بالشبكة؟',
   'error.rate_limited': 'كان ذلك سريعًا بعض الشيء. أعد المحاولة بعد لحظة.',
   'error.overloaded': 'الخادم مشغول. أعد المحاولة بعد لحظة.',

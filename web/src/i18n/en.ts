@@ -55,6 +55,7 @@ export const en = {
   'rooms.file': 'File',
   'rooms.quiet': 'No messages yet',
   'rooms.new': 'New conversation',
+  'rooms.welcome': 'Welcome, {name}',
   'rooms.select': 'Choose a conversation',
   'rooms.selectDetail': 'Or start a new one. Everything said is kept, in one order for everyone.',
 
@@ -78,6 +79,8 @@ export const en = {
   'join.ask': 'Ask to join',
   'join.asked': 'You have asked to join',
   'join.askedDetail': 'The room opens here as soon as {owner} says yes.',
+  'join.askAgain': 'Ask again',
+  'join.failed': 'The room cannot be shown right now',
   'join.unknown': 'There is no such room',
   'join.unknownDetail': 'The link may be incomplete, or the room is gone.',
 
@@ -247,6 +250,9 @@ export const en = {
   'day.today': 'Today',
   'day.yesterday': 'Yesterday',
 
+  'error.field': 'It {problem}.',
+  'error.mostBytes': 'That is too long: {most} letters at most, fewer with accents, emoji or other alphabets.',
+  'error.mostCharacters': 'That is too long: {most} characters at most.',
   'error.offline': 'The server does not answer. Are you online?',
   'error.rate_limited': 'That was a bit fast. Try again in a moment.',
   'error.overloaded': 'The server is busy. Try again in a moment.',

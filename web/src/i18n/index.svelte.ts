@@ -1,5 +1,5 @@
 /** The interface's texts, dates and numbers in the user's language. */
-import type { NatterError } from '../client/index.ts';
+import type { FieldError, NatterError } from '../client/index.ts';
 import { store, stored } from '../state/storage.ts';
 import { en } from './en.ts';
 
@@ -62,8 +62,15 @@ export function t(key: Key, params: Record<string, string | number> = {}): strin
 export function errorText(error: NatterError): string {
   const key = `error.${error.code}`;
   const field = error.fields[0];
-  if (field) return field.message;
+  if (field) return fieldText(field);
   return key in en ? t(key as Key) : error.message;
+}
+
+/** What is wrong with a field: the server says it without a subject, "must be at most 64 characters". */
+export function fieldText({ message }: FieldError): string {
+  const most = /^must be at most (\d+) (bytes|characters)/.exec(message);
+  if (most) return t(most[2] === 'bytes' ? 'error.mostBytes' : 'error.mostCharacters', { most: Number(most[1]) });
+  return t('error.field', { problem: message });
 }
 
 /** The language with the region that the browser prefers for it: British dates for British readers. */
@@ -141,7 +148,7 @@ export function bytes(count: number): string {
     value /= 1_000;
     unit += 1;
   }
-  const options: Intl.NumberFormatOptions = { style: 'unit', unit: units[unit] ?? 'byte', unitDisplay: 'short', maximumFractionDigits: value < 10 && unit > 0 ? 1 : 0 };
+  const options: Intl.NumberFormatOptions = { style: 'unit', unit: units[unit] ?? 'byte', unitDisplay: unit === 0 ? 'long' : 'short', maximumFractionDigits: value < 10 && unit > 0 ? 1 : 0 };
   return new Intl.NumberFormat(language.locale, options).format(value);
 }
 

@@ -45,6 +45,7 @@ class Session {
     });
     client.on('ended', () => this.#ended());
     client.on('gone', ({ room, reason }) => {
+      requests.noteAsked(this.me?.id ?? '', room.id, false);
       if (reason !== 'left' && room.entry) toasts.tell(t(`gone.${reason}`, { room: roomName(room) }));
       if (router.route.name === 'room' && router.route.room === room.id) router.go('/');
     });
@@ -55,7 +56,7 @@ class Session {
       if (!document.hidden) client.retryNow();
     });
     addEventListener('beforeunload', (event) => {
-      if (client.outbox.isUploading) event.preventDefault();
+      if (client.outbox.holdsFiles) event.preventDefault();
     });
     setInterval(() => void this.#readContacts(), 60_000);
   }

@@ -14,6 +14,8 @@ const STAY = 5_000;
 
 class Toasts {
   list = $state<Toast[]>([]);
+  /** Open dialogs: they show failures themselves, for what is behind them is neither seen nor read out. */
+  dialogs = $state(0);
   #next = 1;
 
   tell(text: string, action?: Toast['action']): void {
