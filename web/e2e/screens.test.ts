@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Browser, Page } from 'playwright-core';
 import { launch, person } from './browser.ts';
 import { TestNode } from './node.ts';
-import { browse, logIn, sees, write } from './people.ts';
+import { browse, logIn, sees, until, write } from './people.ts';
 import { type Scene, scene } from './scene.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -120,31 +120,25 @@ it('works by keyboard alone', async () => {
   await close();
 });
 
-it('stays smooth while 30 messages a second come in', async () => {
+it('has time left while 30 messages a second come in', async () => {
   const { page, close } = await browse(browser, node, town.owner, `/rooms/${town.room}`);
   await page.locator('.bubble').first().waitFor();
+  const devtools = await page.context().newCDPSession(page);
+  // What the page's thread has worked, whatever else the machine does meanwhile.
+  await devtools.send('Performance.enable', { timeDomain: 'threadTicks' });
+  const worked = async () => {
+    const { metrics } = await devtools.send('Performance.getMetrics');
+    return (metrics.find(({ name }) => name === 'TaskDuration')?.value ?? Number.NaN) * 1_000;
+  };
+  const before = await worked();
   const bo = town.people['Bo Lindqvist'];
   let n = 0;
-  const talk = setInterval(() => bo?.send(town.room, { content: `quick ${(n += 1)}` }), 33);
-  const frames = await page.evaluate(
-    () =>
-      new Promise<number[]>((done) => {
-        const times: number[] = [];
-        let last = performance.now();
-        const frame = (now: number) => {
-          times.push(now - last);
-          last = now;
-          if (times.length < 180) requestAnimationFrame(frame);
-          else done(times.sort((a, b) => a - b));
-        };
-        requestAnimationFrame(frame);
-      }),
-  );
+  const talk = setInterval(() => bo?.send(town.room, { content: `quick ${(n += 1)}` }), 1_000 / 30);
+  await until(() => n >= 150);
   clearInterval(talk);
-  // Loose, for the server and the test run beside the browser: alone, nine frames in ten take 17 ms.
-  expect(frames[Math.floor(frames.length * 0.5)]).toBeLessThan(34);
-  expect(frames[Math.floor(frames.length * 0.9)]).toBeLessThan(150);
   await sees(page, `quick ${n}`);
+  // Of the 33 ms from one to the next; measured are 8 to 13.
+  expect(((await worked()) - before) / n).toBeLessThan(24);
   const rendered = await page.locator('[data-index]').count();
   expect(rendered).toBeLessThan(80);
   await close();
