@@ -241,6 +241,11 @@ describe('from signing up to talking', () => {
     await page.getByText('This is where your conversation with hal begins').waitFor();
     await write(page, 'psst');
     await sees(page, 'psst');
+    // A conversation of two has no way out, and shows none.
+    await page.getByRole('button', { name: 'Details of the room' }).click();
+    await page.locator('.panel li', { hasText: 'hal' }).waitFor();
+    expect(await page.locator('.panel .danger').count()).toBe(0);
+    await page.getByRole('button', { name: 'Close' }).click();
     const second = await page.context().newPage();
     await second.goto('/');
     await second.locator('.item', { hasText: 'half a thought' }).waitFor();
@@ -255,6 +260,10 @@ describe('from signing up to talking', () => {
 
     // Logging out in one tab logs out in the other.
     await second.goto('/settings');
+    await second.getByLabel('Current password').fill('not it');
+    await second.getByLabel('New password').fill('another sentence');
+    await second.keyboard.press('Enter');
+    await second.getByText('That is not your current password.').waitFor();
     await second.getByRole('button', { name: 'Log out', exact: true }).click();
     await page.getByRole('button', { name: 'Log in' }).waitFor();
     await close();
