@@ -173,6 +173,12 @@ impl Session {
         }
     }
 
+    /// Whether the library may not have noted yet that the client is connected, of which it tells the client first.
+    pub(super) fn is_connecting(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*state, State::Connecting)
+    }
+
     /// Takes the connection in and counts it; `false` if it is gone already, or one too many.
     fn is_taken(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

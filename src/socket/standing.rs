@@ -50,9 +50,12 @@ impl FromMessageParts<LocalAdapter> for Said {
 }
 
 /// Takes an event in. Ready at once: the library spawns what an `async fn` returns, spawned handlers overtake one another, and one
-/// client's events keep their order.
+/// client's events keep their order. Whoever has said goodbye says nothing any more, though the library lets it through until its
+/// handler of that has run.
 fn said(Said { socket, ack, name, request }: Said) -> Ready<()> {
-    if let Some(session) = session_of(&socket) {
+    if let Some(session) = session_of(&socket)
+        && (socket.connected() || session.is_connecting())
+    {
         session.receive(ack, &name, request);
     }
     ready(())

@@ -38,6 +38,25 @@ async fn what_a_client_says_with_its_first_breath_is_heard() {
 }
 
 #[tokio::test]
+async fn what_a_client_says_behind_its_goodbye_is_not_heard() {
+    let node = TestNode::start().await;
+    let ann = node.sign_up("ann").await;
+    let room = room_of(&ann, &[]).await;
+    let (mut witness, _) = enter(&node, &ann, &room).await;
+    for _ in 0..20 {
+        let (mut socket, _) = enter(&node, &ann, &room).await;
+        socket.queue("41").await;
+        socket.queue(&format!("421{}", json!(["chat", {"content": "ghost"}]))).await;
+        socket.queue("1").await;
+        socket.flush().await;
+        assert_eq!(socket.until(|told| *told == Told::Closed).await, Told::Closed);
+        wait("its end", || node.app().rooms.connections() == 1).await;
+        assert_eq!(witness.ask("chat", json!({"content": "alive"})).await["ok"], true);
+    }
+    assert_eq!(ann.words(&room, "limit=500").await, ["alive"; 20]);
+}
+
+#[tokio::test]
 async fn a_thousand_pipelined_messages_arrive_everywhere_in_order() {
     let node = TestNode::start().await;
     let (ann, ben) = (node.sign_up("ann").await, node.sign_up("ben").await);
