@@ -246,6 +246,14 @@ describe('from signing up to talking', () => {
     await page.locator('.panel li', { hasText: 'hal' }).waitFor();
     expect(await page.locator('.panel .danger').count()).toBe(0);
     await page.getByRole('button', { name: 'Close' }).click();
+    // Who is in the list of conversations is not among the people again.
+    const halina = await account(node, 'halina');
+    await page.getByRole('searchbox').fill('hal');
+    await page.getByRole('button', { name: 'halina', exact: true }).waitFor();
+    expect(await page.getByRole('button', { name: 'hal', exact: true }).count()).toBe(0);
+    expect(await page.locator('.item', { hasText: 'hal' }).count()).toBe(1);
+    await page.getByRole('button', { name: 'Clear the search' }).click();
+    await page.locator('.item', { hasText: 'Elsewhere' }).waitFor();
     const second = await page.context().newPage();
     await second.goto('/');
     await second.locator('.item', { hasText: 'half a thought' }).waitFor();
@@ -267,8 +275,7 @@ describe('from signing up to talking', () => {
     await second.getByRole('button', { name: 'Log out', exact: true }).click();
     await page.getByRole('button', { name: 'Log in' }).waitFor();
     await close();
-    gus.stop();
-    hal.stop();
+    for (const one of [gus, hal, halina]) one.stop();
   });
 
   it('follows what comes into a room that was opened for a few new words', async () => {

@@ -43,6 +43,7 @@ export const ar: Catalogue = {
 
   'rooms.title': 'المحادثات',
   'rooms.search': 'ابحث أو ألصق رابط غرفة',
+  'rooms.clearSearch': 'امسح البحث',
   'rooms.none': 'لا توجد محادثات بعد',
   'rooms.noneDetail': 'أنشئ غرفة، أو ابحث عن واحدة برابطها، أو راسل شخصًا.',
   'rooms.noMatch': 'لا شيء بهذا الاسم.',

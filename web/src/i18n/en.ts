@@ -41,6 +41,7 @@ export const en = {
 
   'rooms.title': 'Conversations',
   'rooms.search': 'Search or paste a room link',
+  'rooms.clearSearch': 'Clear the search',
   'rooms.none': 'No conversations yet',
   'rooms.noneDetail': 'Make a room, find one by its link, or write to somebody.',
   'rooms.noMatch': 'Nothing is called that.',
