@@ -36,3 +36,13 @@ pub(crate) enum Said {
     /// The reader knows that it is not in the room any more, and has forgotten its position.
     Left,
 }
+
+impl Said {
+    /// The words, if it is a message.
+    pub(crate) fn message(&self) -> Option<&String> {
+        match self {
+            Self::Event(_, Kind::Message(words)) => Some(words),
+            _ => None,
+        }
+    }
+}
