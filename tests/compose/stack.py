@@ -3,6 +3,8 @@
 import functools
 import json
 import os
+import re
+import secrets
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "services"))
 
@@ -43,9 +46,12 @@ class Stack:
             "NATTER_GRAFANA_PORT": str(grafana_port),
         }
         self.url = f"http://127.0.0.1:{self.port}"
+        # Beside docker-compose.yml.
+        self.overrides: list[Path] = []
 
     def compose(self, *arguments: str, **more: object) -> subprocess.CompletedProcess:
-        command = ["docker-compose", "--project-name", PROJECT, "--project-directory", str(ROOT), "--file", str(ROOT / "docker-compose.yml")]
+        files = [argument for path in (ROOT / "docker-compose.yml", *self.overrides) for argument in ("--file", str(path))]
+        command = ["docker-compose", "--project-name", PROJECT, "--project-directory", str(ROOT), *files]
         return subprocess.run([*command, *arguments], env=self.environment, check=True, text=True, **more)
 
     @functools.cached_property
@@ -60,6 +66,17 @@ class Stack:
         self.compose("up", "--detach", "--no-build", *sorted(set(self.services) - LEFT_OUT))
         self.until("the chat is ready", lambda: httpx.get(f"{self.url}/readyz").status_code == 200)
         self.until("all nodes are healthy", lambda: [self.health(node) for node in NODES] == ["healthy"] * 3)
+
+    def own_secret(self) -> None:
+        """Has the nodes take the secret from a Docker secret, as compose/README.md says, from the next `up` on."""
+        override = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", (ROOT / "compose/README.md").read_text(), re.DOTALL)[0])
+        for service in (*NODES, "migrate"):
+            override["services"][service] = override["services"]["natter-1"]
+        secret, path = CACHE / "secret_key", CACHE / "override.yml"
+        secret.write_text(secrets.token_hex(32))
+        override["secrets"]["secret_key"]["file"] = str(secret)
+        path.write_text(yaml.safe_dump(override))
+        self.overrides = [path]
 
     def down(self, *options: str) -> None:
         self.compose("down", "--timeout", "40", *options)

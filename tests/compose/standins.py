@@ -4,6 +4,7 @@ Where no registry of images is reached they stand in for the real ones: the same
 numbers. What differs is told in README.md.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ CACHE = ROOT / "target/compose-trial"
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 DEBIAN = "debian:bookworm-slim"
 MONGOSH = "2.12.0"
+LABEL = "natter.stand-in"
 INSTALL = "RUN apt-get update && apt-get install -y --no-install-recommends"
 
 
@@ -60,6 +62,11 @@ class Docker:
         found = subprocess.run([self.program, "image", "inspect", image], env=self.environment, capture_output=True, check=False)
         return found.returncode == 0
 
+    def label(self, image: str) -> str:
+        """What a stand-in was made of; nothing if it is not there."""
+        command = [self.program, "image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', image]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False).stdout.strip()
+
 
 def bootstrap(docker: Docker) -> None:
     """The smallest Debian, as debootstrap makes it."""
@@ -82,7 +89,8 @@ def bootstrap(docker: Docker) -> None:
 
 
 def build(docker: Docker, standin: StandIn) -> None:
-    if docker.has(standin.image):
+    made_of = hashlib.sha256("\n".join(standin.lines).encode()).hexdigest()
+    if docker.label(standin.image) == made_of:
         return
     print(f"making {standin.image}", flush=True)
     context = CACHE / "context"
@@ -94,7 +102,7 @@ def build(docker: Docker, standin: StandIn) -> None:
     (context / "Dockerfile").write_text("\n".join([f"FROM {DEBIAN}", *standin.lines, ""]))
     # The classic builder: it needs nothing beside the daemon.
     docker.environment["DOCKER_BUILDKIT"] = "0"
-    docker("build", "--quiet", "--tag", standin.image, str(context), stdout=subprocess.DEVNULL)
+    docker("build", "--quiet", "--label", f"{LABEL}={made_of}", "--tag", standin.image, str(context), stdout=subprocess.DEVNULL)
     shutil.rmtree(context)
 
 
@@ -110,7 +118,8 @@ def rust(image: dict[str, str]) -> StandIn:
         "COPY bin /usr/local/rust/bin",
         "COPY lib /usr/local/rust/lib",
         "ENV PATH=/usr/local/rust/bin:$PATH CARGO_HOME=/usr/local/cargo",
-        f"ENV CARGO_HTTP_CAINFO={AUTHORITIES} SSL_CERT_FILE={AUTHORITIES}",
+        # Of this machine's configuration only the way to registries is of use there, not what it compiles with.
+        f"ENV CARGO_HTTP_CAINFO={AUTHORITIES} SSL_CERT_FILE={AUTHORITIES} RUSTC_WRAPPER=",
     ]
     files = {"ca.crt": AUTHORITIES, "bin": Path(sysroot, "bin"), "lib": Path(sysroot, "lib")}
     configuration = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"), "config.toml")
