@@ -137,6 +137,15 @@ impl Body {
         matches!(self, Self::Message(_) | Self::Gone { .. })
     }
 
+    /// Whether this event ends the stay of `user` in its room.
+    pub fn ends_stay_of(&self, user: UserId) -> bool {
+        match self {
+            Self::MemberRemoved { user: removed, .. } => *removed == user,
+            Self::RoomDeleted => true,
+            _ => false,
+        }
+    }
+
     /// A rough bound of the encoded size, in bytes, by which batches are cut.
     pub fn weight(&self) -> usize {
         256 + match self {

@@ -74,11 +74,7 @@ impl Told {
 
     /// Whether this event ends the stay of `user` in the room.
     fn ends_stay_of(&self, user: UserId) -> bool {
-        match &self.event.body {
-            Body::MemberRemoved { user: removed, .. } => *removed == user,
-            Body::RoomDeleted => true,
-            _ => false,
-        }
+        self.event.body.ends_stay_of(user)
     }
 }
 

@@ -341,7 +341,8 @@ pub trait MembershipStore: Send + Sync {
         page: Page<RoomId>,
     ) -> Result<Vec<RoomEntry>>;
 
-    /// The ids of all rooms in which the user is a member, with their tails.
+    /// The ids of all rooms in which the user is a member, with their tails, which may be read later: a stay that ended in between
+    /// has its end before the tail.
     async fn room_ids_of(&self, user: UserId) -> Result<Vec<(RoomId, Tail)>>;
 
     /// The others of the user's private rooms: room, id, name.

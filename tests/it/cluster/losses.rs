@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use natter::bus::Subject;
 use natter::domain::UserId;
 use natter::metrics::FullQueue;
+use natter::store::{MembershipStore, RoomStore};
 use serde_json::json;
 
 use super::online::patient;
-use crate::sockets::enter;
+use crate::sockets::client::Told;
+use crate::sockets::{enter, sign_on};
 use crate::support::{Cluster, DEADLINE};
 
 #[tokio::test]
@@ -51,6 +53,33 @@ async fn who_comes_in_or_is_removed_is_heard_of_when_every_word_of_it_is_lost() 
     tape.wait_for(3).await;
     assert!(session.serves(id).is_none());
     assert_eq!(tape.names().last().unwrap(), "member_removed");
+}
+
+#[tokio::test]
+async fn who_is_removed_while_the_list_of_rooms_is_read_hears_of_it_or_comes_back_and_is_told_nothing()
+ {
+    let cluster = Cluster::start(1).await;
+    let node = cluster.node(0);
+    let (ann, ben) = (node.sign_up("ann").await, node.sign_up("ben").await);
+    let room = ann.create_room("Left").await;
+    ben.enter(&room, &ann).await;
+    let (user, id) = (ben.id().parse().unwrap(), room.parse().unwrap());
+    let before = cluster.store().room_ids_of(user).await.unwrap();
+    ann.delete(&format!("/chat-rooms/{room}/members/{}", ben.id())).await.is(204);
+    ann.say(&room, "he is gone").await;
+    let tail = cluster.store().room_state(id).await.unwrap().unwrap().tail;
+    // He was in the room when it was read who is where; its tail was read before that, or when he was gone.
+    cluster.store().lists(Some(before));
+    let (mut told, _) = sign_on(node, &ben).await;
+    assert_eq!(told.event("member_removed").await["seq"], 3);
+    cluster.store().lists(Some(vec![(id, tail)]));
+    let (mut sent_back, ready) = sign_on(node, &ben).await;
+    assert_eq!(ready["rooms"][0]["seq"], 4);
+    ann.say(&room, "nothing for him").await;
+    assert_eq!(sent_back.until(|_| true).await, Told::Closed);
+    cluster.store().lists(None);
+    let (_back, ready) = sign_on(node, &ben).await;
+    assert_eq!(ready["rooms"], json!([]));
 }
 
 #[tokio::test]

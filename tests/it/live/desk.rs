@@ -16,6 +16,10 @@ use crate::support::Fault;
 /// Commands of other nodes that one node has taken and not answered.
 const PLACES: usize = 16 * 1024;
 
+/// Commands in a request that is to take many of them. Few requests, for all places have to be taken before the first command has
+/// waited for 5 s.
+const MANY: usize = PLACES / 4;
+
 /// One node of two that owns the hall, and another that brings it things.
 struct Desk {
     fleet: Fleet,
@@ -201,7 +205,7 @@ async fn what_is_too_much_is_refused_as_a_whole_and_places_are_free_again_with_t
     timeout(PATIENCE, desk.owner().store.has_hung()).await.unwrap();
     let mut taken = 1;
     let refused = loop {
-        let commands: Vec<_> = (0..512)
+        let commands: Vec<_> = (0..MANY)
             .map(|nth| {
                 let key = format!("{taken} {nth}");
                 desk.message(room, &key, &key)
@@ -216,7 +220,7 @@ async fn what_is_too_much_is_refused_as_a_whole_and_places_are_free_again_with_t
         asked.push(replies);
         assert!(taken <= PLACES, "{taken} are taken");
     };
-    assert_eq!(refused.len(), 512);
+    assert_eq!(refused.len(), MANY);
     assert!(refused.iter().all(|(_, outcome)| outcome["refused"] == "overloaded"));
     assert_eq!(desk.owner().metrics.queues.refused.of(FullQueue::Errands).get(), 1);
     // What waits is answered at its deadline, and then there are places again.
@@ -225,7 +229,7 @@ async fn what_is_too_much_is_refused_as_a_whole_and_places_are_free_again_with_t
     assert_eq!(desk.answer(&mut asked[0]).await.0, [(0, json!({"refused": "unknown"}))]);
     let waiting = asked.split_off(1);
     for mut replies in waiting {
-        let outcomes = desk.outcomes(&mut replies, 512).await;
+        let outcomes = desk.outcomes(&mut replies, MANY).await;
         assert!(outcomes.iter().all(|outcome| outcome["refused"] == "overloaded"));
     }
     let mut replies = desk.bring(&[desk.message(other, "again", "again")]);

@@ -44,6 +44,8 @@ pub(crate) struct Faulty {
     released: Notify,
     /// How often the tail of a room was told.
     tails: watch::Sender<usize>,
+    /// What is told of the rooms of users, if not the truth.
+    listed: Mutex<Option<Vec<(RoomId, Tail)>>>,
 }
 
 impl Faulty {
@@ -52,8 +54,8 @@ impl Faulty {
         let faults = Mutex::new(faults.into_iter().collect());
         let (is_blind, hung) = (AtomicBool::new(false), watch::Sender::new(false));
         let (is_away, tails) = (AtomicBool::new(false), watch::Sender::new(0));
-        let released = Notify::new();
-        Arc::new(Self { inner, faults, is_away, is_blind, hung, released, tails })
+        let (released, listed) = (Notify::new(), Mutex::default());
+        Arc::new(Self { inner, faults, is_away, is_blind, hung, released, tails, listed })
     }
 
     /// The next appends meet `faults`.
@@ -64,6 +66,11 @@ impl Faulty {
     /// From now on the state of rooms cannot be read, or can.
     pub(crate) fn is_blind(&self, is_blind: bool) {
         self.is_blind.store(is_blind, Ordering::SeqCst);
+    }
+
+    /// From now on this is told to whoever asks for the rooms of a user; `None` for the truth.
+    pub(crate) fn lists(&self, rooms: Option<Vec<(RoomId, Tail)>>) {
+        *self.listed.lock().unwrap() = rooms;
     }
 
     /// Lets go of the append that is held.
@@ -280,7 +287,11 @@ impl MembershipStore for Faulty {
     }
 
     async fn room_ids_of(&self, user: UserId) -> Result<Vec<(RoomId, Tail)>> {
-        self.inner()?.room_ids_of(user).await
+        let listed = self.listed.lock().unwrap().clone();
+        match listed {
+            Some(rooms) => Ok(rooms),
+            None => self.inner()?.room_ids_of(user).await,
+        }
     }
 
     async fn peers_of(&self, user: UserId) -> Result<Vec<(RoomId, UserId, Username)>> {
