@@ -2,56 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use natter::bus::seal::Seal;
-use natter::bus::{Bus, DynBus, Link, LocalBus, Replies, Subject, Subscription};
+use natter::bus::{Bus, DynBus, LocalBus, Subject};
 use natter::domain::BootId;
 use natter::keys::Keys;
 use natter::nodes::Nodes;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::support::{Fate, Judged};
+
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
-
-/// A bus that can be cut off from one node.
-struct Cut {
-    bus: LocalBus,
-    is_cut: AtomicBool,
-}
-
-#[async_trait]
-impl Bus for Cut {
-    fn publish(&self, subject: &Subject, payload: Bytes) {
-        if !self.is_cut.load(Ordering::SeqCst) {
-            self.bus.publish(subject, payload);
-        }
-    }
-
-    fn request(&self, subject: &Subject, payload: Bytes) -> Replies {
-        self.bus.request(subject, payload)
-    }
-
-    fn subscribe(&self, subject: &Subject) -> Subscription {
-        self.bus.subscribe(subject)
-    }
-
-    async fn settled(&self) {}
-
-    fn reaches_others(&self) -> bool {
-        true
-    }
-
-    fn link(&self) -> watch::Receiver<Link> {
-        self.bus.link()
-    }
-}
-
-fn cut(bus: &LocalBus) -> Arc<Cut> {
-    Arc::new(Cut { bus: bus.clone(), is_cut: AtomicBool::new(false) })
-}
 
 fn seal(id: u64) -> Seal {
     Seal::new(BootId::new(1, id), Keys::derive(SECRET, None).bus)
@@ -123,17 +85,17 @@ async fn who_drains_owns_nothing_and_who_leaves_is_gone_at_once() {
 #[tokio::test(start_paused = true)]
 async fn who_is_silent_is_dead_and_who_is_cut_off_declares_nobody_so() {
     let bus = LocalBus::shared();
-    let (steady, lonely) = (Arc::new(bus.clone()), cut(&bus));
+    let (steady, lonely) = (Arc::new(bus.clone()), Judged::new(&bus, BootId::new(1, 2)));
     let (one, other) = (join(steady, 1), join(Arc::clone(&lonely) as DynBus, 2));
     wait(&one, "the other", |one| known(one) == [2]).await;
     wait(&other, "the other", |other| known(other) == [1] && other.is_link_up()).await;
     // What the second says goes nowhere, not even to itself.
-    lonely.is_cut.store(true, Ordering::SeqCst);
+    lonely.judged(|_| Fate::Lost);
     wait(&other, "its own link down", |other| !other.is_link_up()).await;
     wait(&one, "the other's end", |one| one.others().is_empty()).await;
     assert_eq!(known(&other), [1]);
     assert_eq!(other.owner_of(b"anything"), None);
-    lonely.is_cut.store(false, Ordering::SeqCst);
+    lonely.judged(|_| Fate::Arrives);
     wait(&other, "its link back", Nodes::is_link_up).await;
     wait(&one, "the other's return", |one| known(one) == [2]).await;
     assert_eq!(known(&other), [1]);

@@ -89,23 +89,24 @@ impl Outgoing {
 
     /// Has `settled` told once the server knows of all subscriptions so far; `false` while the server is away.
     pub(super) fn settle(&self, settled: oneshot::Sender<()>) -> bool {
-        let mut state = self.state();
-        if !state.is_connected {
-            return false;
-        }
-        state.settling.push(settled);
-        drop(state);
-        self.stirred.notify_one();
-        true
+        self.wait(settled, |state| &mut state.settling)
     }
 
     /// Has `parted` told once the server has taken all messages so far; `false` while the server is away.
     pub(super) fn part(&self, parted: oneshot::Sender<()>) -> bool {
+        self.wait(parted, |state| &mut state.parting)
+    }
+
+    fn wait(
+        &self,
+        told: oneshot::Sender<()>,
+        among: impl FnOnce(&mut State) -> &mut Vec<oneshot::Sender<()>>,
+    ) -> bool {
         let mut state = self.state();
         if !state.is_connected {
             return false;
         }
-        state.parting.push(parted);
+        among(&mut state).push(told);
         drop(state);
         self.stirred.notify_one();
         true

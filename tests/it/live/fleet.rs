@@ -6,10 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use natter::bus::seal::Seal;
-use natter::bus::{Bus, DynBus, Link, LocalBus, Replies, Subject, Subscription};
+use natter::bus::{DynBus, LocalBus};
 use natter::domain::{BootId, ClientId, User};
 use natter::keys::Keys;
 use natter::metrics::{Commit, DirectReason, Labels, Metrics};
@@ -17,112 +15,14 @@ use natter::nodes::Nodes;
 use natter::room::{Change, Command, Committed, Connection, Refused, Rooms, Scope};
 use natter::store::DynStore;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::hall::{Hall, SECRET, Tape, command, connection, post, rooms_counted};
-use crate::support::Faulty;
+use crate::support::{Faulty, Judged};
 
 /// How long any condition is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What becomes of a message on the bus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It arrives.
-    Arrives,
-    /// It does not, and nobody says so.
-    Lost,
-    /// It arrives after this time.
-    Late(Duration),
-}
-
-type Judge = Box<dyn Fn(&Subject) -> Fate + Send + Sync>;
-
-/// The bus as one node has it.
-pub(super) struct Wire {
-    bus: LocalBus,
-    /// Decides about what the node publishes and asks.
-    judge: Mutex<Judge>,
-    is_cut: AtomicBool,
-    link: watch::Sender<Link>,
-    /// Where questions go that nobody is to answer.
-    nowhere: Subject,
-    _silence: Mutex<Subscription>,
-}
-
-impl Wire {
-    fn new(bus: &LocalBus, node: BootId) -> Arc<Self> {
-        let nowhere = Subject::answers(node);
-        Arc::new(Self {
-            bus: bus.clone(),
-            judge: Mutex::new(Box::new(|_| Fate::Arrives)),
-            is_cut: AtomicBool::new(false),
-            link: watch::Sender::new(Link { is_up: true, losses: 0 }),
-            _silence: Mutex::new(bus.subscribe(&nowhere)),
-            nowhere,
-        })
-    }
-
-    /// From now on `judge` decides about what the node publishes and asks.
-    pub(super) fn judged(&self, judge: impl Fn(&Subject) -> Fate + Send + Sync + 'static) {
-        *self.judge.lock().unwrap() = Box::new(judge);
-    }
-
-    /// Cuts the node off, or connects it again: nothing goes out, and it knows.
-    pub(super) fn cut(&self, is_cut: bool) {
-        self.is_cut.store(is_cut, Ordering::SeqCst);
-        self.link.send_modify(|link| {
-            link.is_up = !is_cut;
-            link.losses += 1;
-        });
-    }
-
-    fn fate(&self, subject: &Subject) -> Fate {
-        if self.is_cut.load(Ordering::SeqCst) {
-            return Fate::Lost;
-        }
-        (self.judge.lock().unwrap())(subject)
-    }
-}
-
-#[async_trait]
-impl Bus for Wire {
-    fn publish(&self, subject: &Subject, payload: Bytes) {
-        match self.fate(subject) {
-            Fate::Arrives => self.bus.publish(subject, payload),
-            Fate::Lost => {}
-            Fate::Late(delay) => {
-                let (bus, subject) = (self.bus.clone(), subject.clone());
-                tokio::spawn(async move {
-                    tokio::time::sleep(delay).await;
-                    bus.publish(&subject, payload);
-                });
-            }
-        }
-    }
-
-    fn request(&self, subject: &Subject, payload: Bytes) -> Replies {
-        match self.fate(subject) {
-            Fate::Arrives | Fate::Late(_) => self.bus.request(subject, payload),
-            Fate::Lost => self.bus.request(&self.nowhere, payload),
-        }
-    }
-
-    fn subscribe(&self, subject: &Subject) -> Subscription {
-        self.bus.subscribe(subject)
-    }
-
-    async fn settled(&self) {}
-
-    fn reaches_others(&self) -> bool {
-        true
-    }
-
-    fn link(&self) -> watch::Receiver<Link> {
-        self.link.subscribe()
-    }
-}
 
 /// A runtime whose tasks end, wherever they are, when it is dropped or stopped.
 struct OwnRuntime(Mutex<Option<Runtime>>);
@@ -159,7 +59,7 @@ pub(super) struct Berth {
     pub(super) nodes: Nodes,
     pub(super) seal: Seal,
     pub(super) metrics: Metrics,
-    pub(super) wire: Arc<Wire>,
+    pub(super) wire: Arc<Judged>,
     pub(super) store: Arc<Faulty>,
     runtime: OwnRuntime,
 }
@@ -246,7 +146,7 @@ impl Fleet {
     pub(super) async fn launch(&mut self, number: u64) {
         let boot = BootId::new(1, number);
         let seal = Seal::new(boot, Keys::derive(SECRET, None).bus);
-        let wire = Wire::new(&self.bus, boot);
+        let wire = Judged::new(&self.bus, boot);
         let store = Faulty::new(Arc::clone(&self.hall.store), []);
         let runtime = OwnRuntime::new();
         let metrics = Metrics::new();

@@ -7,7 +7,8 @@ use std::time::Duration;
 use natter::bus::Subject;
 use proptest::prelude::*;
 
-use super::fleet::{Fate, Fleet, PATIENCE, Speaker};
+use super::fleet::{Fleet, PATIENCE, Speaker};
+use crate::support::Fate;
 
 /// How the owner changes.
 #[derive(Debug, Clone, Copy)]

@@ -10,9 +10,9 @@ use natter::metrics::DirectReason;
 use natter::room::{Change, Refused};
 use tokio::task::JoinSet;
 
-use super::fleet::{Fate, Fleet, PATIENCE, Speaker, keyed};
+use super::fleet::{Fleet, PATIENCE, Speaker, keyed};
 use super::hall::{added, command, post, sign_up};
-use crate::support::Fault;
+use crate::support::{Fate, Fault};
 
 #[tokio::test]
 async fn what_is_said_on_any_node_ends_in_one_line_and_the_owner_alone_appends() {
