@@ -23,7 +23,7 @@ use crate::api::{
 use crate::domain::room::Tail;
 use crate::domain::{RoomId, Seq, User};
 use crate::metrics::{EndReason, FullQueue, SocketKind, Transport as Carrier};
-use crate::room::{Connection, Ended, INCOMING, LiveRoom, NotServed, Outbox, Scope, connection_id};
+use crate::room::{Connection, Ended, INCOMING, NotServed, Outbox, Scope, connection_id};
 use crate::service::Error;
 use crate::store::{History, MAX_TAILS, StoreError};
 
@@ -335,9 +335,14 @@ impl Session {
     async fn enter_one(&self, id: RoomId, tail: Seq, entry: Entry) -> Result<(), NotServed> {
         let app = &self.sockets.app;
         let Some(room) = app.rooms.live_room(id).await? else { return Ok(()) };
-        let checked = room.delivered();
+        let mut checked = room.delivered();
         if app.store.membership(id, self.user.id).await?.is_none() {
-            return self.see_out(&room, tail).await;
+            // Removed since the list was read: the client is told with the event itself, if that stands where the client is to hear it.
+            if !self.is_seen_out(id, tail).await? {
+                self.connection.outbox.end(Ended::Unavailable);
+                return Err(NotServed::Gone);
+            }
+            checked = tail;
         }
         let from = match entry {
             Entry::Fresh => tail,
@@ -350,22 +355,18 @@ impl Session {
         room.serve(&self.connection, from, checked).await
     }
 
-    /// The user was removed since the list was read. The client is told with the event itself if that stands behind `tail`, where it
-    /// knows the room to be. It need not: the store may read who is where before it reads tails. Then the client comes back, and is
-    /// not told of the room any more.
-    async fn see_out(&self, room: &Arc<LiveRoom>, tail: Seq) -> Result<(), NotServed> {
-        let store = &self.sockets.app.store;
+    /// Whether the end of the user's stay stands behind `tail`, where the client knows the room to be. It need not: the store may
+    /// read who is where before it reads tails. Then the client has to come back, and is not told of the room any more.
+    async fn is_seen_out(&self, room: RoomId, tail: Seq) -> Result<bool, StoreError> {
         let mut from = tail;
         loop {
-            let events = store.events(room.id, from, Seq(u64::MAX), PAGE).await?;
+            let events = self.sockets.app.store.events(room, from, Seq(u64::MAX), PAGE).await?;
             if events.iter().any(|event| event.body.ends_stay_of(self.user.id)) {
-                return room.serve(&self.connection, tail, tail).await;
+                return Ok(true);
             }
-            let Some(last) = events.last() else { break };
+            let Some(last) = events.last() else { return Ok(false) };
             from = last.seq;
         }
-        self.connection.outbox.end(Ended::Unavailable);
-        Err(NotServed::Gone)
     }
 
     /// Up to where the logs are gone of those rooms in which the client has missed something since its past, if it has one there.

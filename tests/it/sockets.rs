@@ -27,7 +27,7 @@ async fn room_of(owner: &Person, members: &[&Person]) -> String {
     id
 }
 
-fn token(person: &Person) -> &str {
+pub(crate) fn token(person: &Person) -> &str {
     person.token.as_deref().unwrap()
 }
 

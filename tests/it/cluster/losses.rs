@@ -9,8 +9,8 @@ use natter::store::{MembershipStore, RoomStore};
 use serde_json::json;
 
 use super::online::patient;
-use crate::sockets::client::Told;
-use crate::sockets::{enter, sign_on};
+use crate::sockets::client::{Socket, Told};
+use crate::sockets::{enter, sign_on, token};
 use crate::support::{Cluster, DEADLINE};
 
 #[tokio::test]
@@ -70,8 +70,15 @@ async fn who_is_removed_while_the_list_of_rooms_is_read_hears_of_it_or_comes_bac
     let tail = cluster.store().room_state(id).await.unwrap().unwrap().tail;
     // He was in the room when it was read who is where; its tail was read before that, or when he was gone.
     cluster.store().lists(Some(before));
-    let (mut told, _) = sign_on(node, &ben).await;
+    let (mut told, ready) = sign_on(node, &ben).await;
     assert_eq!(told.event("member_removed").await["seq"], 3);
+    // Whoever was further back hears all of it.
+    let after = json!({"seq": 1, "epoch": ready["rooms"][0]["epoch"]});
+    let auth = json!({"token": token(&ben), "after": {room.clone(): after}});
+    let mut resumed = Socket::connect(node.addr(), auth).await;
+    assert_eq!(resumed.event("member_removed").await["seq"], 3);
+    let is_added = |told: &Told| matches!(told, Told::Event(name, _) if name == "member_added");
+    assert!(resumed.unread().any(is_added), "a gap");
     cluster.store().lists(Some(vec![(id, tail)]));
     let (mut sent_back, ready) = sign_on(node, &ben).await;
     assert_eq!(ready["rooms"][0]["seq"], 4);
