@@ -13,7 +13,7 @@ BUILD := cargo test --locked --no-run --quiet
 # `make run PROFILE=release` is the binary to measure; see `run`.
 PROFILE ?= dev
 
-.PHONY: help run client build test rules test-services test-rust faults-quick faults mutants interop interop-cluster cluster test-monitoring test-web chart test-chart compose-trial deny advisories lint requirements screenshots
+.PHONY: help run client build bench test rules test-services test-rust faults-quick faults mutants interop interop-cluster cluster test-monitoring test-web chart test-chart compose-trial deny advisories lint requirements screenshots
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -35,6 +35,8 @@ test: rules client test-services test-rust test-chart faults-quick interop test-
 lint: ## Format and clippy, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --check --manifest-path bench/load/Cargo.toml
+	cargo clippy --locked --all-targets --manifest-path bench/load/Cargo.toml --target-dir target/bench -- -D warnings
 
 # ---- the web client: built when Node is there, for the server also builds and runs without it
 
@@ -131,6 +133,18 @@ requirements: $(VENV)/.installed ## Renew the requirements.txt of the tests and 
 	  (cd $$folder && $(CURDIR)/$(VENV)/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header \
 	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o requirements.txt requirements.in); \
 	done
+
+# ---- how much it carries
+
+bench/peer/node_modules/.package-lock.json: bench/peer/package-lock.json
+	cd bench/peer && npm ci --no-audit --no-fund
+	touch $@
+
+bench: client $(VENV)/.installed bench/peer/node_modules/.package-lock.json ## Measure a node beside a server of socket.io, for a quarter of an hour; see bench/README.md
+	cargo build --locked --release
+	cargo test --locked --release --manifest-path bench/load/Cargo.toml --target-dir target/bench
+	cargo build --locked --release --manifest-path bench/load/Cargo.toml --target-dir target/bench
+	$(VENV)/bin/python -B bench/run $(if $(QUICK),--quick)
 
 # ---- dependencies
 

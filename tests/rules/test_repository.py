@@ -47,8 +47,9 @@ def test_npm_lock_files_pin_hashes_and_name_no_registry(lock: Path):
         assert not package or entry.get("link") or "integrity" in entry, f"{package} has no integrity hash"
 
 
-def test_cargo_lock_names_the_public_registry_only():
-    sources = set(re.findall(r'^source = "(.*)"$', (ROOT / "Cargo.lock").read_text(), re.MULTILINE))
+@pytest.mark.parametrize("lock", [path for path in TRACKED if path.name == "Cargo.lock"], ids=name)
+def test_cargo_lock_names_the_public_registry_only(lock: Path):
+    sources = set(re.findall(r'^source = "(.*)"$', lock.read_text(), re.MULTILINE))
     assert sources == {"registry+https://github.com/rust-lang/crates.io-index"}
 
 
